@@ -1,0 +1,1 @@
+"""Why evidence can be trusted: trees, maps, notes, checkpoints and their proofs, without any I/O."""
