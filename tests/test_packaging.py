@@ -95,8 +95,8 @@ def test_the_sdist_holds_what_is_needed_to_test_and_document(sdist: Path) -> Non
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert names >= {
         "LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile",
-        "pyproject.toml", "docs/conf.py", "docs/index.md", "scripts/test", "tests/conftest.py", "tests/test_packaging.py",
-        "tests/support/command.py", "src/tallystick/errors.py",
+        "pyproject.toml", "docs/conf.py", "docs/index.md", "scripts/test", "tests/conftest.py",
+        "tests/test_packaging.py", "tests/support/command.py", "src/tallystick/errors.py",
     }  # fmt: skip
     assert not {name for name in names if name.startswith((".venv", ".git/", "dist", "docs/_build"))}
 
