@@ -1,0 +1,1 @@
+"""What evidence amounts to: the plan, freshness, policy and the verdict."""
