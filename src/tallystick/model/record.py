@@ -1,0 +1,405 @@
+"""Records: the exact bytes stored and hashed for a session's header and for each of its entries.
+
+An entry becomes a record (what replay and judgement need) and up to three sealed parts, which the record only
+commits to: lower-case hex SHA-256 of salt ‖ bytes. A part and its salt can be erased; the record stays.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from tallystick.errors import InputError
+from tallystick.model.entry import Entry
+from tallystick.model.frozen import Frozen, set_once
+from tallystick.model.jsontext import checked, compact, quote
+from tallystick.model.output import OUTPUT_LIMIT, OutputKeeper
+from tallystick.model.session import Origin
+from tallystick.model.text import clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+VERSION = 1
+PARTS = ("text", "details", "output")
+SALT_BYTES = 16
+SALTS_BYTES = SALT_BYTES * len(PARTS)
+RECORD_LIMIT = 65_535
+"""Bytes: what a C2SP tile entry can hold."""
+PART_LIMIT = 1 << 20
+"""Bytes of `text` and of `details`."""
+
+_IDS = ("id", "type", "criterion_id", "phase_id")
+_TEXTS = (*_IDS, "recorded_at", "status", "provider")
+_PART_TEXTS = ("reason", "command", "path")
+
+
+class Record(Frozen):
+    """What the bytes of an entry's record say. An absent field is empty."""
+
+    FIELDS = (
+        "v",
+        "kind",
+        "at",
+        "id",
+        "type",
+        "recorded_at",
+        "criterion_id",
+        "phase_id",
+        "status",
+        "provider",
+        "exit_code",
+        "erases",
+        "text",
+        "details",
+        "output",
+        "output_size",
+    )
+    __slots__ = FIELDS
+
+    v: int
+    kind: str
+    at: str
+    id: str
+    type: str
+    recorded_at: str
+    criterion_id: str
+    phase_id: str
+    status: str
+    provider: str
+    exit_code: int
+    erases: list[Any] | None
+    text: str
+    details: str
+    output: str
+    output_size: int
+
+    def __init__(self, **fields: Any) -> None:
+        for name in self.FIELDS:
+            set_once(self, name, fields.get(name, _EMPTY[name]))
+
+
+_EMPTY: dict[str, Any] = {
+    **dict.fromkeys(Record.FIELDS, ""),
+    "v": 0,
+    "exit_code": 0,
+    "erases": None,
+    "output_size": 0,
+}
+
+
+def decode_record(data: bytes) -> Record:
+    """What a record's bytes say. Raises InputError where they are not a JSON object of known types."""
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        raise InputError("the record is not JSON") from None
+    if not isinstance(fields, dict):
+        raise InputError("the record is not a JSON object")
+    for name, value in fields.items():
+        if name in _EMPTY and name != "erases" and type(value) is not type(_EMPTY[name]):
+            raise InputError(f"{name} in the record is {type(value).__name__}")
+    return Record(**{name: value for name, value in fields.items() if name in _EMPTY})
+
+
+class Sealed:
+    """The sealed parts that lie beside a record, each with its salt; None where there is none."""
+
+    __slots__ = ("details", "details_salt", "output", "output_salt", "text", "text_salt")
+
+    def __init__(
+        self,
+        text_salt: bytes | None = None,
+        text: bytes | None = None,
+        details_salt: bytes | None = None,
+        details: bytes | None = None,
+        output_salt: bytes | None = None,
+        output: bytes | None = None,
+    ) -> None:
+        self.text_salt = text_salt
+        self.text = text
+        self.details_salt = details_salt
+        self.details = details
+        self.output_salt = output_salt
+        self.output = output
+
+
+def part_digest(salt: bytes, data: bytes) -> str:
+    """What a record says of a part: lower-case hex SHA-256 of salt ‖ bytes."""
+    return sha256(salt + data).hexdigest()
+
+
+class Draft:
+    """An entry ready to be recorded: sealed and checked; only its time and defaults are open."""
+
+    __slots__ = ("_tail", "criterion_id", "entry_id", "phase_id", "recorded_at", "sealed", "type")
+
+    def __init__(self, entry: Entry, sealed: Sealed, tail: str) -> None:
+        self.entry_id = entry.id
+        self.type = entry.type
+        self.recorded_at = entry.recorded_at
+        self.criterion_id = entry.criterion_id
+        self.phase_id = entry.phase_id
+        self.sealed = sealed
+        self._tail = tail
+
+    def record(self, at: str, position: int, *, defaults: bool = True) -> bytes:
+        """The record's bytes at this time and position.
+
+        `defaults`: an entry without an id gets `entry-<position>`, one without `recorded_at` gets `at`.
+        Raises InputError where the record would be over 65,535 bytes.
+        """
+        entry_id = self.entry_id or (f"entry-{position}" if defaults else "")
+        recorded_at = self.recorded_at or (at if defaults else "")
+        parts = [f'{{"v":1,"kind":"entry","at":"{at}"']
+        if entry_id:
+            parts.append(f',"id":{quote(entry_id)}')
+        if self.type:
+            parts.append(f',"type":{quote(self.type)}')
+        if recorded_at:
+            parts.append(f',"recorded_at":{quote(recorded_at)}')
+        parts.append(self._tail)
+        data = "".join(parts).encode()
+        if len(data) > RECORD_LIMIT:
+            raise InputError(
+                f"the entry's record would be {len(data)} bytes, over {RECORD_LIMIT}",
+                advice="shorten its ids, status or provider",
+            )
+        return data
+
+    def input_digest(self, salt: bytes) -> bytes:
+        """What an idempotency key remembers of the input as the caller gave it: 32 bytes."""
+        digest = sha256(salt)
+        for item in (self.entry_id, self.type, self.recorded_at, _without_digests(self._tail)):
+            digest.update(quote(item).encode() + b"\n")
+        for part in (self.sealed.text, self.sealed.details, self.sealed.output):
+            digest.update(b"-" if part is None else sha256(part).digest())
+        return digest.digest()
+
+
+def _without_digests(tail: str) -> str:
+    """The open fields of a record's tail; the digests of its parts are salted and differ each time."""
+    return json.dumps({name: value for name, value in json.loads("{" + tail[1:]).items() if name not in PARTS})
+
+
+def seal(entry: Entry, salts: bytes, *, erases: tuple[int, Sequence[str]] | None = None) -> Draft:
+    """An entry made ready to be recorded. `salts` are 48 random bytes.
+
+    Raises InputError where the entry cannot be recorded; nothing that it holds is dropped silently.
+    """
+    try:
+        return _seal(entry, salts, erases)
+    except UnicodeEncodeError:
+        texts = {name: clean_text(getattr(entry, name)) for name in (*_TEXTS, *_PART_TEXTS)}
+        return _seal(entry.replace(**texts), salts, erases)
+    except TypeError:
+        raise _wrong_type(entry) from None
+
+
+def _wrong_type(entry: Entry) -> InputError:
+    for name in (*_TEXTS, *_PART_TEXTS):
+        if not isinstance(value := getattr(entry, name), str):
+            return InputError(f"{name} is {type(value).__name__}, not text", where="entry")
+    return InputError("a field has a value of the wrong type", where="entry")
+
+
+def _seal(entry: Entry, salts: bytes, erases: tuple[int, Sequence[str]] | None) -> Draft:
+    sealed = Sealed()
+    tail: list[str] = []
+    for name in ("criterion_id", "phase_id", "status", "provider"):
+        if value := getattr(entry, name):
+            tail.append(f',"{name}":{quote(value)}')
+    for name in _IDS:
+        if "\0" in getattr(entry, name):
+            raise InputError(f"{name} has a NUL character", where="entry")
+    if entry.exit_code:
+        tail.append(f',"exit_code":{_exit_code(entry.exit_code)}')
+    if erases is not None:
+        tail.append(f',"erases":{compact([erases[0], list(erases[1])]).decode()}')
+    if entry.reason or entry.command or entry.path:
+        text = ",".join(
+            f'"{name}":{quote(value)}' for name in _PART_TEXTS if (value := getattr(entry, name))
+        )
+        sealed.text_salt, sealed.text = salts[:16], _bounded("text", f"{{{text}}}".encode())
+        tail.append(f',"text":"{part_digest(sealed.text_salt, sealed.text)}"')
+    output, details, size = _output(entry)
+    if details:
+        sealed.details_salt = salts[16:32]
+        sealed.details = _bounded("details", compact(checked(dict(details), "details", wide="scafld")))
+        tail.append(f',"details":"{part_digest(sealed.details_salt, sealed.details)}"')
+    if output:
+        sealed.output_salt, sealed.output = salts[32:48], output
+        tail.append(f',"output":"{part_digest(sealed.output_salt, output)}","output_size":{size}')
+    tail.append("}")
+    joined = "".join(tail)
+    joined.encode()
+    f"{entry.id}{entry.type}{entry.recorded_at}".encode()
+    return Draft(entry, sealed, joined)
+
+
+def _exit_code(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"exit_code is {type(value).__name__}, not an integer", where="entry")
+    if not -(2**63) <= value < 2**63:
+        raise InputError("exit_code is outside 64 bits", where="entry")
+    return value
+
+
+def _bounded(name: str, data: bytes) -> bytes:
+    if len(data) > PART_LIMIT:
+        raise InputError(
+            f"{name} is {len(data)} bytes, over {PART_LIMIT}", where="entry", advice="put the rest into output"
+        )
+    return data
+
+
+def _output(entry: Entry) -> tuple[bytes, Any, int]:
+    """The kept bytes of the output, the details that say what was dropped, and the size of all of it."""
+    output, details = entry.output_bytes, entry.details
+    if not output:
+        return output, details, 0
+    if len(output) > OUTPUT_LIMIT:
+        keeper = OutputKeeper()
+        keeper.feed(output)
+        output = keeper.kept()
+        if keeper.dropped is not None:
+            details = {**details, "output": dropped_details(*keeper.dropped)}
+    return output, details, len(output) + dropped_bytes(details)
+
+
+def dropped_details(offset: int, count: int) -> dict[str, int]:
+    """What `details.output` says of an output whose middle was dropped: where, and how many bytes."""
+    return {"dropped_at": offset, "dropped": count}
+
+
+def dropped_bytes(details: Any) -> int:
+    """How many bytes of the output were dropped, as `details.output` says."""
+    said = details.get("output") if details else None
+    count = said.get("dropped", 0) if isinstance(said, dict) else 0
+    return count if isinstance(count, int) and count > 0 else 0
+
+
+def open_entry(record: Any, sealed: Sealed, *, outputs: bool = True) -> Entry:
+    """The entry that a record (or a bulk record) and its parts stand for; missing parts read as empty.
+
+    Raises InputError where a part is not what a record's part can be.
+    """
+    text = _part_json(sealed.text, "text")
+    return Entry(
+        id=record.id,
+        type=record.type,
+        recorded_at=record.recorded_at,
+        criterion_id=record.criterion_id,
+        phase_id=record.phase_id,
+        status=record.status,
+        reason=text.get("reason", ""),
+        provider=record.provider,
+        command=text.get("command", ""),
+        exit_code=record.exit_code,
+        output=(sealed.output or b"") if outputs else b"",
+        path=text.get("path", ""),
+        details=_part_json(sealed.details, "details"),
+    )
+
+
+def _part_json(data: bytes | None, name: str) -> dict[str, Any]:
+    if data is None:
+        return {}
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise InputError(f"the {name} part is not JSON") from None
+    if not isinstance(value, dict):
+        raise InputError(f"the {name} part is not a JSON object")
+    return value
+
+
+class Header(Frozen):
+    """What a session's first record says. Leaf 0 of its tree, so that it cannot pass for another task's."""
+
+    FIELDS = ("v", "kind", "at", "ledger", "task_id", "created_at", "rules", "origin")
+    __slots__ = FIELDS
+
+    v: int
+    kind: str
+    at: str
+    ledger: str
+    task_id: str
+    created_at: str
+    rules: int
+    origin: Origin | None
+
+    def __init__(
+        self,
+        *,
+        at: str,
+        ledger: str,
+        task_id: str,
+        created_at: str,
+        rules: int = 1,
+        origin: Origin | None = None,
+        v: int = VERSION,
+        kind: str = "session",
+    ) -> None:
+        for name, value in zip(
+            self.FIELDS, (v, kind, at, ledger, task_id, created_at, rules, origin), strict=True
+        ):
+            set_once(self, name, value)
+
+    @property
+    def updated_at(self) -> str:
+        """What the fold over the session's entries begins with."""
+        return (self.origin.updated_at if self.origin else "") or self.created_at
+
+    @property
+    def schema_version(self) -> int:
+        """1; an imported session's is the file's."""
+        return self.origin.schema_version if self.origin else 1
+
+    def encode(self) -> bytes:
+        """The header's bytes. Raises InputError where they would be over 65,535."""
+        fields: dict[str, Any] = {
+            "v": self.v,
+            "kind": self.kind,
+            "at": self.at,
+            "ledger": self.ledger,
+            "task_id": self.task_id,
+            "created_at": self.created_at,
+            "rules": int(self.rules),
+        }
+        if self.origin:
+            fields["origin"] = self.origin.to_dict()
+        data = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(data) > RECORD_LIMIT:
+            raise InputError(f"the session's header would be {len(data)} bytes, over {RECORD_LIMIT}")
+        return data
+
+
+_HEADER_TYPES = {
+    "v": int,
+    "kind": str,
+    "at": str,
+    "ledger": str,
+    "task_id": str,
+    "created_at": str,
+    "rules": int,
+}
+
+
+def decode_header(data: bytes) -> Header:
+    """What a header's bytes say. Raises InputError where they are not a session header."""
+    try:
+        fields = json.loads(data)
+        origin = fields.get("origin")
+        known = {name: fields[name] for name in _HEADER_TYPES}
+        if any(type(known[name]) is not kind for name, kind in _HEADER_TYPES.items()):
+            raise InputError("the session's header has a field of the wrong type")
+        return Header(**known, origin=_origin(origin) if origin is not None else None)
+    except (ValueError, RecursionError, KeyError, AttributeError):
+        raise InputError("the session's header cannot be read") from None
+
+
+def _origin(fields: dict[str, Any]) -> Origin:
+    return Origin(**{name: fields[name] for name in Origin.FIELDS if name in fields})

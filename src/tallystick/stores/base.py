@@ -1,0 +1,253 @@
+"""What a store is, and what appending means whatever it is kept in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tallystick.errors import InputError
+from tallystick.model.frozen import Frozen, set_once
+from tallystick.model.session import sets_phase
+from tallystick.proof.merkle import Edge, leaf_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any, Protocol
+
+    from tallystick.model.record import Draft, Header, Sealed
+
+INLINE_OUTPUT = 64 * 1024
+"""Bytes of output that lie beside the record; more goes into an artifact."""
+CHUNK_BYTES = 1 << 20
+"""Bytes of output in one row of an artifact, before compression."""
+HEAD_KEY = ""
+"""The key of a session's head among its pointers."""
+
+
+class Head(Frozen):
+    """A session's last position and the root of its Merkle tree there. Unpacks as `(position, root)`."""
+
+    FIELDS = ("position", "root")
+    __slots__ = FIELDS
+
+    position: int
+    """The last entry's place; 0 for the header alone. The tree has one leaf more."""
+    root: str
+    """64 hex digits."""
+
+    def __init__(self, position: int, root: str) -> None:
+        set_once(self, "position", position)
+        set_once(self, "root", root)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.position, self.root))
+
+    def __str__(self) -> str:
+        return f"{self.position}:{self.root}"
+
+    @classmethod
+    def parse(cls, text: str) -> Head:
+        """The head that `str` wrote. Raises InputError otherwise."""
+        position, _, root = text.partition(":")
+        if (
+            not (position.isascii() and position.isdigit())
+            or len(root) != 64
+            or set(root) - set("0123456789abcdef")
+        ):
+            raise InputError(
+                f"{text!r} is not a head", advice="a head is POSITION:ROOT, the root 64 hex digits"
+            )
+        return cls(int(position), root)
+
+
+class SessionKey(Frozen):
+    """A session as its store knows it."""
+
+    FIELDS = ("number", "ledger_id", "task_id", "header")
+    __slots__ = FIELDS
+
+    number: int
+    """The store's own number for it."""
+    ledger_id: str
+    """The ledger it was recorded in: 32 hex digits."""
+    task_id: str
+    """The task it belongs to."""
+    header: bytes
+    """The header's record: leaf 0."""
+
+    def __init__(self, number: int, ledger_id: str, task_id: str, header: bytes) -> None:
+        set_once(self, "number", number)
+        set_once(self, "ledger_id", ledger_id)
+        set_once(self, "task_id", task_id)
+        set_once(self, "header", header)
+
+
+class Tip:
+    """Where a session stands: all that appending has to know of it."""
+
+    __slots__ = ("at", "edge", "position")
+
+    def __init__(self, position: int, at: str, edge: Edge) -> None:
+        self.position = position
+        self.at = at
+        self.edge = edge
+
+    def head(self) -> Head:
+        """The session's head here."""
+        return Head(self.position, self.edge.root().hex())
+
+
+class Row:
+    """An entry as it is stored: its record and what lies beside it."""
+
+    __slots__ = ("criterion_before", "node", "position", "record", "sealed", "type_before")
+
+    def __init__(
+        self,
+        position: int,
+        record: bytes,
+        node: bytes,
+        criterion_before: int,
+        type_before: int,
+        sealed: Sealed,
+    ) -> None:
+        self.position = position
+        self.record = record
+        self.node = node
+        """The root of the largest perfect subtree that ends at this record's leaf: 32 bytes."""
+        self.criterion_before = criterion_before
+        """The position of the entry before it that names the same criterion; 0 for none."""
+        self.type_before = type_before
+        """The position of the entry before it that has the same type; 0 for none."""
+        self.sealed = sealed
+
+
+class IdempotencyKey:
+    """A caller's key for one append, and what is needed to remember its input."""
+
+    __slots__ = ("key", "salt")
+
+    def __init__(self, key: str, salt: bytes) -> None:
+        self.key = key
+        self.salt = salt
+
+
+def pointer_keys(rules: int, type_: str, criterion_id: str, phase_id: str) -> list[str]:
+    """The keys of the pointers that an entry moves to itself: its criterion's, phase's and type's."""
+    keys = [f"t{type_}"]
+    if criterion_id:
+        keys.append(f"c{criterion_id}")
+    if sets_phase(rules, type_, phase_id):
+        keys.append(f"p{phase_id}")
+    return keys
+
+
+class Extension:
+    """What appending some drafts to a session comes to: rows to insert and pointers to set."""
+
+    __slots__ = ("pointers", "rows", "tip")
+
+    def __init__(self, tip: Tip, rows: list[Row], pointers: dict[str, int]) -> None:
+        self.tip = tip
+        self.rows = rows
+        self.pointers = pointers
+
+
+def extend(
+    tip: Tip,
+    drafts: Iterable[Draft],
+    *,
+    now: str,
+    rules: int,
+    pointers: Mapping[str, int],
+    defaults: bool = True,
+) -> Extension:
+    """Records for these drafts after `tip`, which moves on with them.
+
+    `pointers` holds where the drafts' own pointer keys stand now. Raises InputError for a record that is too
+    long, and then the tip is as it was.
+    """
+    at = max(now, tip.at)
+    moved: dict[str, int] = {}
+    rows: list[Row] = []
+    numbered = list(enumerate(drafts, tip.position + 1))
+    records = [draft.record(at, position, defaults=defaults) for position, draft in numbered]
+    for record, (position, draft) in zip(records, numbered, strict=True):
+        type_key, criterion_key = f"t{draft.type}", f"c{draft.criterion_id}"
+        type_before = moved.get(type_key) or pointers.get(type_key, 0)
+        moved[type_key] = position
+        criterion_before = 0
+        if draft.criterion_id:
+            criterion_before = moved.get(criterion_key) or pointers.get(criterion_key, 0)
+            moved[criterion_key] = position
+        if sets_phase(rules, draft.type, draft.phase_id):
+            moved[f"p{draft.phase_id}"] = position
+        node = tip.edge.append(leaf_hash(record))
+        rows.append(Row(position, record, node, criterion_before, type_before, draft.sealed))
+    tip.position, tip.at = tip.position + len(rows), at
+    return Extension(tip, rows, moved)
+
+
+if TYPE_CHECKING:
+
+    class Store(Protocol):
+        """Where sessions are kept. Reading calls raise StoreUnavailableError; nothing here replays."""
+
+        url: str
+        """How to open it again, without a password."""
+        ledger_id: str
+        """The ledger's random name: 32 hex digits."""
+        read_only: bool
+
+        def append(
+            self,
+            task_id: str,
+            drafts: Sequence[Draft],
+            *,
+            expected_position: int | None = None,
+            key: IdempotencyKey | None = None,
+        ) -> Head:
+            """Append to our own session of that task, made where there is none; durable on return.
+
+            Raises ConcurrencyError, IdempotencyConflict, InputError.
+            """
+
+        def create(self, header: Header, drafts: Sequence[Draft]) -> Head:
+            """Make a session of ours with this header (an import) and these entries, no defaults filled.
+
+            `header.at` and `header.ledger` are set by the store. Raises InputError where the task has one.
+            """
+
+        def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:
+            """The task's session in that ledger (default: ours)."""
+
+        def sessions(self) -> Iterator[SessionKey]:
+            """Every session, ours and others', in the order they were made."""
+
+        def tip(self, session: SessionKey) -> Tip:
+            """Where the session stands."""
+
+        def pointers(self, session: SessionKey) -> dict[str, int]:
+            """Every pointer of the session: `c` + criterion, `p` + phase, `t` + type → position."""
+
+        def pointer(self, session: SessionKey, key: str) -> int:
+            """One pointer; 0 where it is not set."""
+
+        def rows(
+            self, session: SessionKey, start: int = 1, stop: int | None = None, *, outputs: bool = True
+        ) -> Iterator[list[Row]]:
+            """Rows from position `start` to `stop` (both included) in chunks, as of the head when called.
+
+            `outputs` False leaves `sealed.output` out.
+            """
+
+        def row(self, session: SessionKey, position: int) -> Row | None:
+            """One row, output included where it lies beside the record."""
+
+        def artifact(self, session: SessionKey, position: int) -> Iterator[bytes]:
+            """The kept output of an entry that has it in an artifact, in pieces; none where it has not."""
+
+        def faults(self) -> Iterator[tuple[str, int | None, str]]:
+            """What is wrong with the store beyond its sessions: (task id or "", position, what)."""
+
+        def close(self) -> None:
+            """Give the connections back. The store can no longer be used."""

@@ -1,0 +1,381 @@
+"""The embedded store: one SQLite file, many processes, every acknowledged entry on disk."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import weakref
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
+from tallystick.model.ids import require_task_id
+from tallystick.model.record import Sealed
+from tallystick.proof.merkle import Edge
+from tallystick.stores import sqlite_schema as schema
+from tallystick.stores.base import HEAD_KEY, Row, SessionKey, Tip
+from tallystick.stores.filesystem import require_local
+from tallystick.stores.group_commit import GroupCommit
+from tallystick.stores.sqlite_connection import (
+    SIDE_FILES,
+    WriteLock,
+    abandon,
+    connect_reader,
+    connect_writer,
+    require_sqlite,
+    store_error,
+)
+from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK
+from tallystick.stores.sqlite_writer import Batch, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from tallystick.model.record import Draft, Header
+    from tallystick.stores.base import Head, IdempotencyKey
+    from tallystick.stores.group_commit import Request
+
+READ_ROWS = 512
+_ROW = (
+    "id, record, node, criterion_before, type_before,"
+    " text_salt, text, details_salt, details, output_salt, {output}"
+)
+_WITH_OUTPUT = _ROW.format(output="output")
+_WITHOUT_OUTPUT = _ROW.format(output="NULL")
+_open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
+
+
+class SqliteStore:
+    """A ledger in one SQLite file. `clock` gives RFC 3339 times in UTC, `random` that many random bytes."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        create: bool,
+        clock: Callable[[], str],
+        random: Callable[[int], bytes],
+        read_only: bool = False,
+    ) -> None:
+        require_sqlite()
+        self.path = os.path.abspath(path)
+        self.url = f"sqlite:///{self.path}"
+        self.read_only = read_only
+        self._clock = clock
+        self._reset()
+        if not os.path.exists(self.path) and not create:
+            raise NotFoundError("no ledger here", where=path, advice="notch init makes one")
+        if create and not read_only:
+            self._create(random)
+        try:
+            self.ledger_id = self._open()
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from None
+        _open_stores.add(self)
+
+    def _reset(self) -> None:
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._reading = Lock()
+        self._lock = WriteLock(self.path)
+        self._commits = GroupCommit(self._commit)
+        self._sessions: dict[str, SessionKey] = {}
+        self._written: dict[int, int] = {}
+        self._closed = False
+
+    def _create(self, random: Callable[[int], bytes]) -> None:
+        """Make the file where there is none; several processes may come here at once."""
+        if os.path.exists(self.path) and os.path.getsize(self.path) > 0:
+            return
+        folder = os.path.dirname(self.path)
+        if not os.path.isdir(folder):
+            raise NotFoundError("no such folder", where=folder, advice="make it first")
+        require_local(folder)
+        try:
+            with self._lock:
+                connection = connect_writer(self.path, create=True)
+                connection.execute("BEGIN IMMEDIATE")
+                if schema.version(connection, self.path) == 0:
+                    schema.create(connection, random(16).hex())
+                connection.execute("COMMIT")
+                connection.close()
+                _sync_folder(folder)
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from None
+
+    def _open(self) -> str:
+        with self._reading:
+            connection = self._connection()
+            found = schema.version(connection, self.path)
+            if found == 0:
+                raise NotFoundError("the file is empty", where=self.path, advice="notch init makes a ledger")
+            return schema.read_ledger_id(connection, self.path)
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreUnavailableError("the ledger was closed", where=self.path, advice="open it again")
+        if self._reader is None:
+            require_local(os.path.dirname(self.path))
+            self._reader = connect_reader(self.path)
+        return self._reader
+
+    def _query(self, sql: str, arguments: Sequence[Any] = ()) -> list[Any]:
+        try:
+            with self._reading:
+                return self._connection().execute(sql, arguments).fetchall()
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from None
+
+    # --- writing
+
+    def append(
+        self,
+        task_id: str,
+        drafts: Sequence[Draft],
+        *,
+        expected_position: int | None = None,
+        key: IdempotencyKey | None = None,
+        defaults: bool = True,
+    ) -> Head:
+        """See `Store.append`. `defaults` False: an entry without an id stays without one."""
+        if task_id not in self._sessions:
+            require_task_id(task_id)
+        return self._submit(
+            Work(task_id, drafts, expected_position=expected_position, key=key, defaults=defaults)
+        )
+
+    def create(self, header: Header, drafts: Sequence[Draft]) -> Head:
+        """See `Store.create`."""
+        require_task_id(header.task_id)
+        return self._submit(Work(header.task_id, drafts, header=header, defaults=False))
+
+    def erase(self, task_id: str, position: int, parts: Sequence[str], redaction: Draft) -> Head:
+        """Clear sealed parts of an entry and record the redaction that names them, in one transaction.
+
+        Afterwards the bytes are gone from the file and its log. Raises NotFoundError, InputError.
+        """
+        head = self._submit(Work(task_id, [redaction], erase=(position, parts)))
+        self._truncate_log()
+        return head
+
+    def _submit(self, work: Work) -> Head:
+        if self.read_only:
+            raise StoreUnavailableError(
+                "this ledger was opened for reading", where=self.path, advice="open it for writing"
+            )
+        head: Head = self._commits.submit(work)
+        return head
+
+    def _commit(self, requests: list[Request]) -> None:
+        with self._lock:
+            connection = self._writer
+            try:
+                if connection is None:
+                    connection = self._open_writer()
+                connection.execute("BEGIN IMMEDIATE")
+                batch = Batch(connection, self.ledger_id, self._clock(), self._sessions, self._written)
+                batch.perform(requests)
+                connection.execute("COMMIT")
+                self._sessions.update(batch.created)
+            except BaseException as error:
+                if connection is not None and connection.in_transaction:
+                    connection.rollback()
+                for request in requests:
+                    request.result = None
+                self._sessions.clear()
+                self._written.clear()
+                if isinstance(error, sqlite3.Error):
+                    raise store_error(error, self.path) from None
+                raise
+
+    def _open_writer(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreUnavailableError("the ledger was closed", where=self.path, advice="open it again")
+        connection = connect_writer(self.path)
+        found = schema.version(connection, self.path)
+        if found < schema.SCHEMA_VERSION:
+            connection.execute("BEGIN IMMEDIATE")
+            schema.migrate(connection, schema.version(connection, self.path))
+            connection.execute("COMMIT")
+        self._writer = connection
+        return connection
+
+    def _truncate_log(self) -> None:
+        with self._lock:
+            assert self._writer is not None
+            try:
+                busy, *_ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                raise store_error(error, self.path) from None
+        if busy:
+            raise StoreUnavailableError(
+                "the part is erased, but a reader keeps the old log in use",
+                where=self.path,
+                advice="end the reader; the next erasure or close truncates the log",
+            )
+
+    # --- reading
+
+    def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:
+        """See `Store.find`."""
+        if not ledger_id and (known := self._sessions.get(task_id)):
+            return known
+        rows = self._query(
+            "SELECT s.number, l.ledger_id, s.task_id, s.header"
+            " FROM session s JOIN ledger l ON l.number = s.ledger WHERE s.task_id = ? AND l.ledger_id = ?",
+            (task_id, ledger_id or self.ledger_id),
+        )
+        return SessionKey(*rows[0]) if rows else None
+
+    def sessions(self) -> Iterator[SessionKey]:
+        """See `Store.sessions`."""
+        after = 0
+        while rows := self._query(
+            "SELECT s.number, coalesce(l.ledger_id, ''), s.task_id, s.header"
+            " FROM session s LEFT JOIN ledger l ON l.number = s.ledger"
+            " WHERE s.number > ? ORDER BY s.number LIMIT ?",
+            (after, READ_ROWS),
+        ):
+            for row in rows:
+                yield SessionKey(*row)
+            after = rows[-1][0]
+
+    def tip(self, session: SessionKey) -> Tip:
+        """See `Store.tip`."""
+        rows = self._query(
+            "SELECT position, at, edge FROM state WHERE session = ? AND key = ?", (session.number, HEAD_KEY)
+        )
+        if not rows or rows[0][1] is None or rows[0][2] is None:
+            raise TamperedError("the session's head is missing", task_id=session.task_id)
+        position, at, edge = rows[0]
+        try:
+            return Tip(position, at, Edge.unpack(position + 1, edge))
+        except InputError:
+            raise TamperedError(
+                "the session's head is damaged", task_id=session.task_id, position=position
+            ) from None
+
+    def pointers(self, session: SessionKey) -> dict[str, int]:
+        """See `Store.pointers`."""
+        return dict(
+            self._query("SELECT key, position FROM state WHERE session = ? AND key <> ''", (session.number,))
+        )
+
+    def pointer(self, session: SessionKey, key: str) -> int:
+        """See `Store.pointer`."""
+        rows = self._query("SELECT position FROM state WHERE session = ? AND key = ?", (session.number, key))
+        return int(rows[0][0]) if rows else 0
+
+    def rows(
+        self, session: SessionKey, start: int = 1, stop: int | None = None, *, outputs: bool = True
+    ) -> Iterator[list[Row]]:
+        """See `Store.rows`."""
+        last = self.tip(session).position if stop is None else stop
+        base = session.number << POSITION_BITS
+        columns = _WITH_OUTPUT if outputs else _WITHOUT_OUTPUT
+        while start <= last:
+            found = self._query(
+                f"SELECT {columns} FROM record WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?",
+                (base + start, base + last, READ_ROWS),
+            )
+            if not found:
+                return
+            yield [_row(one) for one in found]
+            start = (found[-1][0] & POSITION_MASK) + 1
+
+    def raw_rows(self, session: SessionKey, start: int, count: int) -> list[tuple[Any, ...]]:
+        """Up to `count` rows from position `start` as tuples, packed id first: what verification reads."""
+        base = session.number << POSITION_BITS
+        return self._query(
+            f"SELECT {_WITH_OUTPUT} FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+            (base + start, base + POSITION_MASK + 1, count),
+        )
+
+    def row(self, session: SessionKey, position: int) -> Row | None:
+        """See `Store.row`."""
+        if not 0 < position <= POSITION_MASK:
+            return None
+        found = self._query(
+            f"SELECT {_WITH_OUTPUT} FROM record WHERE id = ?",
+            ((session.number << POSITION_BITS) + position,),
+        )
+        return _row(found[0]) if found else None
+
+    def artifact(self, session: SessionKey, position: int) -> Iterator[bytes]:
+        """See `Store.artifact`. Raises TamperedError for a piece that is not what was stored."""
+        from tallystick.stores.artifacts import unpack
+
+        record = (session.number << POSITION_BITS) + position
+        chunk = 0
+        while found := self._query(
+            "SELECT chunk, digest, data FROM artifact WHERE record = ? AND chunk >= ? ORDER BY chunk LIMIT 1",
+            (record, chunk),
+        ):
+            if found[0][0] != chunk:
+                raise TamperedError(
+                    "a piece of the output is missing", task_id=session.task_id, position=position
+                )
+            yield unpack(found[0][1], found[0][2], task_id=session.task_id, position=position)
+            chunk += 1
+
+    def faults(self) -> Iterator[tuple[str, int | None, str]]:
+        """See `Store.faults`."""
+        from tallystick.stores.sqlite_faults import faults
+
+        return faults(self._query)
+
+    def backup(self, target: str, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy the whole ledger, as it is at this moment, into a new file of its own.
+
+        Raises InputError where the target exists, StoreUnavailableError where it cannot be written.
+        """
+        from tallystick.stores.sqlite_backup import backup
+
+        backup(self.path, target, progress)
+
+    # --- life
+
+    def files(self) -> list[str]:
+        """The paths that belong to the ledger, whether they exist or not."""
+        return [self.path, *(self.path + suffix for suffix in SIDE_FILES)]
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        with self._reading:
+            self._closed = True
+            for connection in (self._reader, self._writer):
+                if connection is not None:
+                    connection.close()
+            self._reader = self._writer = None
+            self._lock.close()
+
+    def abandon(self) -> None:
+        """In a forked child: never use or close what the parent opened; open anew when needed."""
+        abandon([one for one in (self._reader, self._writer) if one is not None])
+        self._lock.close()
+        closed = self._closed
+        self._reset()
+        self._closed = closed
+
+
+def _row(found: tuple[Any, ...]) -> Row:
+    packed, record, node, criterion_before, type_before, *sealed = found
+    return Row(packed & POSITION_MASK, record, node, criterion_before, type_before, Sealed(*sealed))
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _after_fork() -> None:
+    for store in list(_open_stores):
+        store.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

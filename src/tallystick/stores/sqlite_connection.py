@@ -1,0 +1,148 @@
+"""Connections to a ledger's SQLite file: how they are opened, what their errors mean, and what a fork does.
+
+Nothing here or elsewhere opens the file other than through SQLite: a plain `open().close()` in the same
+process would drop SQLite's locks and lose acknowledged entries.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from tallystick.errors import StoreUnavailableError, TallystickError, TamperedError
+from tallystick.stores.sqlite_schema import MINIMUM
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
+BUSY_SECONDS = 60.0
+SIDE_FILES = ("-wal", "-shm", "-journal", "-lock")
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def require_sqlite() -> None:
+    """Raises StoreUnavailableError where the SQLite that Python was built with is too old."""
+    if sqlite3.sqlite_version_info < MINIMUM:
+        raise StoreUnavailableError(
+            f"Python here was built with SQLite {sqlite3.sqlite_version}, and a ledger needs 3.37",
+            advice="use a newer Python or SQLite",
+        )
+
+
+def _uri(path: str, query: str) -> str:
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return f"file:{quoted}?{query}"
+
+
+def _connect(path: str, query: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        _uri(path, query),
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=BUSY_SECONDS,
+        cached_statements=64,
+    )
+
+
+def connect_reader(path: str) -> sqlite3.Connection:
+    """A connection that only reads; a copy that nobody can write is opened as one that never changes."""
+    folder = os.path.dirname(os.path.abspath(path))
+    frozen = not os.access(folder, os.W_OK) and not os.path.exists(f"{path}-wal")
+    connection = _connect(path, "immutable=1" if frozen else "mode=ro")
+    connection.execute("PRAGMA query_only = 1")
+    return connection
+
+
+def connect_writer(path: str, *, create: bool = False) -> sqlite3.Connection:
+    """A connection whose commits are on disk when they return."""
+    connection = _connect(path, "mode=rwc" if create else "mode=rw")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        connection.close()
+        raise StoreUnavailableError(
+            f"SQLite cannot keep a write-ahead log here (it says {mode})",
+            where=path,
+            advice="keep the ledger on a local disk",
+        )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = 1")
+    connection.execute("PRAGMA checkpoint_fullfsync = 1")
+    connection.execute("PRAGMA secure_delete = 1")
+    return connection
+
+
+def store_error(error: sqlite3.Error, path: str) -> TallystickError:
+    """What an error of SQLite means to the person who uses the ledger."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in _DAMAGED:
+        return TamperedError(
+            f"the database file is damaged ({error})", where=path, advice="restore a backup and compare"
+        )
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return TamperedError(
+            f"the store refuses the entry, so its rows do not fit together ({error})",
+            where=path,
+            advice="run notch verify",
+        )
+    advice = {
+        sqlite3.SQLITE_FULL: "free some space and try again; nothing of this was recorded",
+        sqlite3.SQLITE_READONLY: "make the file and its folder writable, or name another ledger",
+        sqlite3.SQLITE_CANTOPEN: "check the path and the folder's permissions",
+        sqlite3.SQLITE_PERM: "check the file's permissions",
+        sqlite3.SQLITE_BUSY: f"another program has kept it locked for {BUSY_SECONDS:.0f} s",
+        sqlite3.SQLITE_IOERR: "check the disk (it may be full or failing)",
+    }.get(code, "")
+    return StoreUnavailableError(str(error), where=path, advice=advice)
+
+
+class WriteLock:
+    """An advisory lock file, so that processes queue for the write lock instead of polling for it."""
+
+    def __init__(self, path: str) -> None:
+        self._path = f"{path}-lock"
+        self._descriptor = -1
+
+    def __enter__(self) -> None:
+        if fcntl is None:
+            return
+        if self._descriptor < 0:
+            try:
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            except OSError as error:
+                raise StoreUnavailableError(
+                    f"cannot write beside the ledger: {error.strerror}",
+                    where=self._path,
+                    advice="make the file and its folder writable, or name another ledger",
+                ) from None
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Give the file back. In a forked child this leaves the parent's lock alone."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def abandon(connections: list[sqlite3.Connection]) -> None:
+    """Keep connections inherited by a fork from ever being used or closed in the child, even at its exit.
+
+    A list that holds itself is never freed by counting, and frozen it is never collected.
+    """
+    if connections:
+        kept: list[object] = [*connections]
+        kept.append(kept)
+        gc.freeze()

@@ -1,0 +1,74 @@
+"""What can be wrong with a SQLite ledger beyond the sessions in it: schema, orphans, gaps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK, TABLES, TRIGGERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    Query = Callable[..., list[Any]]
+    Fault = tuple[str, int | None, str]
+
+
+def faults(query: Query) -> Iterator[Fault]:
+    """Everything wrong: (task id or "", position or None, what)."""
+    yield from _schema(query)
+    yield from _numbers(query)
+    yield from _orphans(query)
+    for table in ("ledger", "session", "state"):
+        for (line,) in query(f"PRAGMA integrity_check('{table}')"):
+            if line != "ok":
+                yield "", None, f"table {table}: {line}"
+
+
+def _schema(query: Query) -> Iterator[Fault]:
+    rows = query("SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'trigger')")
+    found = {(kind, name): sql for kind, name, sql in rows}
+    expected = {("table", name): sql for name, sql in TABLES.items()}
+    expected |= {("trigger", name): sql for name, sql in TRIGGERS.items()}
+    for (kind, name), sql in expected.items():
+        if (kind, name) not in found:
+            yield "", None, f"{kind} {name} is missing"
+        elif found[kind, name] != sql:
+            yield "", None, f"{kind} {name} was changed"
+    for kind, name in sorted(found.keys() - expected.keys()):
+        if kind == "trigger":
+            yield "", None, f"trigger {name} does not belong to a ledger"
+
+
+def _numbers(query: Query) -> Iterator[Fault]:
+    """Ledgers and sessions are numbered without gaps, so one that was dropped leaves a hole."""
+    for table in ("ledger", "session"):
+        (count, highest) = query(f"SELECT count(*), coalesce(max(number), 0) FROM {table}")[0]
+        if count != highest:
+            yield "", None, f"{highest - count} of {highest} rows of table {table} are missing"
+    for number, task_id in query(
+        "SELECT number, task_id FROM session WHERE ledger NOT IN (SELECT number FROM ledger)"
+    ):
+        yield task_id, None, f"session {number} belongs to no ledger"
+    for (ledger_id,) in query(
+        "SELECT ledger_id FROM ledger WHERE number > 1 AND number NOT IN (SELECT ledger FROM session)"
+    ):
+        yield "", None, f"ledger {ledger_id} has no session"
+
+
+def _orphans(query: Query) -> Iterator[Fault]:
+    (highest,) = query("SELECT coalesce(max(number), 0) FROM session")[0]
+    first, last = 1 << POSITION_BITS, ((highest + 1) << POSITION_BITS) - 1
+    for (record,) in query("SELECT id FROM record WHERE id < ? OR id > ? LIMIT 10", (first, last)):
+        yield "", record & POSITION_MASK, f"a record belongs to no session ({record >> POSITION_BITS})"
+    for session, key in query(
+        "SELECT session, key FROM state WHERE session NOT IN (SELECT number FROM session) LIMIT 10"
+    ):
+        yield "", None, f"a pointer ({key!r}) belongs to no session ({session})"
+    for record, task_id in query(
+        "SELECT a.record, coalesce(s.task_id, '') FROM (SELECT DISTINCT record FROM artifact) a"
+        " LEFT JOIN record r ON r.id = a.record LEFT JOIN session s ON s.number = a.record >> ?"
+        " WHERE r.id IS NULL OR r.output_salt IS NULL OR r.output IS NOT NULL LIMIT 10",
+        (POSITION_BITS,),
+    ):
+        yield task_id, record & POSITION_MASK, "an artifact belongs to no entry"

@@ -1,0 +1,172 @@
+"""The SQLite tables, the triggers that make them append-only, and how older files are brought up to date.
+
+A record's rowid packs the session's number and the position (`session << 32 | position`), so that an append
+goes to the end of one B-tree and a session reads as one range of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tallystick.errors import StoreUnavailableError, TamperedError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+APPLICATION_ID = 0x74616C79
+"""`taly`: what the file's header says it is."""
+SCHEMA_VERSION = 1
+POSITION_BITS = 32
+POSITION_MASK = (1 << POSITION_BITS) - 1
+MINIMUM = (3, 37, 0)
+"""STRICT tables came with SQLite 3.37."""
+
+TABLES = {
+    "ledger": "CREATE TABLE ledger (number INTEGER PRIMARY KEY, ledger_id TEXT NOT NULL UNIQUE) STRICT",
+    "session": (
+        "CREATE TABLE session (number INTEGER PRIMARY KEY, ledger INTEGER NOT NULL, task_id TEXT NOT NULL,"
+        " header BLOB NOT NULL, UNIQUE (ledger, task_id)) STRICT"
+    ),
+    "record": (
+        "CREATE TABLE record (id INTEGER PRIMARY KEY, record BLOB NOT NULL, node BLOB NOT NULL,"
+        " criterion_before INTEGER NOT NULL, type_before INTEGER NOT NULL,"
+        " text_salt BLOB, text BLOB, details_salt BLOB, details BLOB, output_salt BLOB, output BLOB) STRICT"
+    ),
+    "state": (
+        "CREATE TABLE state (session INTEGER NOT NULL, key TEXT NOT NULL, position INTEGER NOT NULL,"
+        " at TEXT, edge BLOB, PRIMARY KEY (session, key)) STRICT, WITHOUT ROWID"
+    ),
+    "artifact": (
+        "CREATE TABLE artifact (record INTEGER NOT NULL, chunk INTEGER NOT NULL, digest BLOB NOT NULL,"
+        " data BLOB NOT NULL, PRIMARY KEY (record, chunk)) STRICT, WITHOUT ROWID"
+    ),
+    "local_idempotency": (
+        "CREATE TABLE local_idempotency (session INTEGER NOT NULL, key TEXT NOT NULL,"
+        " first INTEGER NOT NULL, last INTEGER NOT NULL, salt BLOB, digest BLOB,"
+        " PRIMARY KEY (session, key)) STRICT, WITHOUT ROWID"
+    ),
+}
+
+_CLEARED_OR_KEPT = " AND ".join(
+    f"(new.{column} IS old.{column} OR new.{column} IS NULL)"
+    for column in ("text_salt", "text", "details_salt", "details", "output_salt", "output")
+)
+
+
+def _refuse(table: str, event: str) -> str:
+    name = f"{table}_no_{event.lower()}"
+    return (
+        f"CREATE TRIGGER {name} BEFORE {event} ON {table}"
+        f" BEGIN SELECT RAISE(ABORT, 'tallystick: {table} rows are never changed'); END"
+    )
+
+
+TRIGGERS = {
+    "ledger_no_update": _refuse("ledger", "UPDATE"),
+    "ledger_no_delete": _refuse("ledger", "DELETE"),
+    "ledger_append": (
+        "CREATE TRIGGER ledger_append BEFORE INSERT ON ledger"
+        " WHEN new.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM ledger)"
+        " OR EXISTS (SELECT 1 FROM ledger WHERE ledger_id = new.ledger_id)"
+        " BEGIN SELECT RAISE(ABORT, 'tallystick: ledgers are only appended'); END"
+    ),
+    "session_no_update": _refuse("session", "UPDATE"),
+    "session_no_delete": _refuse("session", "DELETE"),
+    "session_append": (
+        "CREATE TRIGGER session_append BEFORE INSERT ON session"
+        " WHEN new.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM session)"
+        " OR EXISTS (SELECT 1 FROM session WHERE ledger = new.ledger AND task_id = new.task_id)"
+        " BEGIN SELECT RAISE(ABORT, 'tallystick: sessions are only appended'); END"
+    ),
+    "record_no_delete": _refuse("record", "DELETE"),
+    "record_only_erased": (
+        "CREATE TRIGGER record_only_erased BEFORE UPDATE ON record"
+        " WHEN NOT (new.id IS old.id AND new.record IS old.record AND new.node IS old.node"
+        " AND new.criterion_before IS old.criterion_before AND new.type_before IS old.type_before"
+        f" AND {_CLEARED_OR_KEPT})"
+        " BEGIN SELECT RAISE(ABORT, 'tallystick: of a record only sealed parts can be cleared'); END"
+    ),
+    "record_append": (
+        "CREATE TRIGGER record_append BEFORE INSERT ON record"
+        f" WHEN new.id & {POSITION_MASK} = 0"
+        " OR EXISTS (SELECT 1 FROM record WHERE id = new.id)"
+        f" OR NOT CASE WHEN new.id & {POSITION_MASK} = 1"
+        f" THEN EXISTS (SELECT 1 FROM session WHERE number = new.id >> {POSITION_BITS})"
+        " ELSE EXISTS (SELECT 1 FROM record WHERE id = new.id - 1) END"
+        " BEGIN SELECT RAISE(ABORT, 'tallystick: a record goes to its head + 1'); END"
+    ),
+    "state_no_delete": _refuse("state", "DELETE"),
+    "state_forward": (
+        "CREATE TRIGGER state_forward BEFORE UPDATE ON state"
+        " WHEN new.session IS NOT old.session OR new.key IS NOT old.key OR new.position <= old.position"
+        " BEGIN SELECT RAISE(ABORT, 'tallystick: a pointer only moves forward'); END"
+    ),
+    "state_append": (
+        "CREATE TRIGGER state_append BEFORE INSERT ON state"
+        " WHEN EXISTS (SELECT 1 FROM state WHERE session = new.session AND key = new.key)"
+        " BEGIN SELECT RAISE(ABORT, 'tallystick: a pointer only moves forward'); END"
+    ),
+    "artifact_no_update": _refuse("artifact", "UPDATE"),
+    "artifact_append": (
+        "CREATE TRIGGER artifact_append BEFORE INSERT ON artifact"
+        " WHEN EXISTS (SELECT 1 FROM artifact WHERE record = new.record AND chunk = new.chunk)"
+        " BEGIN SELECT RAISE(ABORT, 'tallystick: artifacts are only appended'); END"
+    ),
+    "artifact_only_erased": (
+        "CREATE TRIGGER artifact_only_erased BEFORE DELETE ON artifact"
+        " WHEN (SELECT output_salt FROM record WHERE id = old.record) IS NOT NULL"
+        " BEGIN SELECT RAISE(ABORT, 'tallystick: an artifact goes only with its erased salt'); END"
+    ),
+}
+
+
+def create(connection: sqlite3.Connection, ledger_id: str) -> None:
+    """Make all tables and triggers, and the row that names the ledger. In the caller's transaction."""
+    for statement in (*TABLES.values(), *TRIGGERS.values()):
+        connection.execute(statement)
+    connection.execute("INSERT INTO ledger (number, ledger_id) VALUES (1, ?)", (ledger_id,))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def version(connection: sqlite3.Connection, where: str) -> int:
+    """The schema version of the file; 0 for an empty one.
+
+    Raises StoreUnavailableError for a database that is not a ledger, or one from a later version.
+    """
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID:
+        (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if objects or found:
+            raise StoreUnavailableError(
+                "this SQLite database is not a ledger", where=where, advice="name another file"
+            )
+        return 0
+    if found > SCHEMA_VERSION:
+        raise StoreUnavailableError(
+            f"the ledger has schema {found}, this version knows {SCHEMA_VERSION}",
+            where=where,
+            advice="upgrade tallystick",
+        )
+    return int(found)
+
+
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {}
+"""From which version: the step to the next one, in the caller's transaction."""
+
+
+def migrate(connection: sqlite3.Connection, found: int) -> None:
+    """Bring an older file up to this version. In the caller's transaction."""
+    for step in range(found, SCHEMA_VERSION):
+        MIGRATIONS[step](connection)
+        connection.execute(f"PRAGMA user_version = {step + 1}")
+
+
+def read_ledger_id(connection: sqlite3.Connection, where: str) -> str:
+    """The ledger's own id. Raises TamperedError where the row that names it is gone."""
+    row = connection.execute("SELECT ledger_id FROM ledger WHERE number = 1").fetchone()
+    if row is None:
+        raise TamperedError("the row that names the ledger is missing", where=where)
+    return str(row[0])
