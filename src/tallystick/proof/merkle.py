@@ -211,7 +211,9 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     Raises InputError for a malformed proof, CheckFailedError where it leads to another root.
     """
     if root_from_inclusion(leaf, index, size, proof) != root:
-        raise CheckFailedError(f"the inclusion proof of leaf {index} does not lead to the root of {size} leaves")
+        raise CheckFailedError(
+            f"the inclusion proof of leaf {index} does not lead to the root of {size} leaves"
+        )
 
 
 def verify_consistency(

@@ -1,0 +1,153 @@
+"""Checkpoints of a transparency log (c2sp.org/tlog-checkpoint), what a cosigner of one signs
+(c2sp.org/tlog-cosignature), and the leaf that our own log holds for each checkpoint of a ledger.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tallystick.errors import InputError
+from tallystick.proof.encoding import (
+    base64_encode,
+    decode_decimal,
+    decode_hash,
+    decode_text,
+    quoted,
+    require_hash,
+    require_uint64,
+)
+from tallystick.proof.merkle import EMPTY_ROOT
+from tallystick.proof.value import Value
+
+MAX_CHECKPOINT_SIZE = 1 << 16
+MAX_TIMESTAMP = (1 << 63) - 1
+
+_LEAF = re.compile(
+    r'\{"v":1,"kind":"checkpoint","at":"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d\.\d{6}Z)",'
+    r'"tasks":(0|[1-9]\d{0,15}),"heads":"([0-9a-f]{64})"\}',
+    re.ASCII,
+)
+
+
+class Checkpoint(Value):
+    """A log's tree head: `origin` names the log, `root` is the tree's hash (32 bytes) at `size` leaves.
+
+    `extensions` are further lines of the text, without meaning here.
+    """
+
+    __slots__ = ("extensions", "origin", "root", "size")
+
+    def __init__(self, origin: str, size: int, root: bytes, extensions: tuple[str, ...] = ()) -> None:
+        for line in (origin, *extensions):
+            if not line or "\n" in decode_text(line, "a line of the checkpoint", MAX_CHECKPOINT_SIZE):
+                raise InputError("the lines of a checkpoint must not be empty or hold newlines")
+        self.origin = origin
+        self.size = require_uint64(size, "the tree size")
+        self.root = require_hash(root, "the root hash")
+        self.extensions = extensions
+        if size == 0 and root != EMPTY_ROOT:
+            raise InputError("the root hash is not the one of an empty tree, but the tree size is 0")
+
+    @classmethod
+    def parse(cls, text: str) -> Checkpoint:
+        """The checkpoint in a note's text. Raises InputError for anything but the one spelling of it."""
+        decode_text(text, "the checkpoint", MAX_CHECKPOINT_SIZE)
+        lines = text.split("\n")
+        if lines.pop() or len(lines) < 3:
+            raise InputError("a checkpoint has at least three lines: origin, tree size and root hash")
+        size = decode_decimal(lines[1], "the tree size")
+        return cls(lines[0], size, decode_hash(lines[2], "the root hash"), tuple(lines[3:]))
+
+    @property
+    def text(self) -> str:
+        """The note text, which is what a log signs."""
+        head = (self.origin, str(self.size), base64_encode(self.root))
+        return "".join(f"{line}\n" for line in (*head, *self.extensions))
+
+
+def cosignature_v1_message(timestamp: int, text: str) -> bytes:
+    """What an Ed25519 cosigner signs: header, time in POSIX seconds, and the whole text of the checkpoint."""
+    _require_timestamp(timestamp)
+    return f"cosignature/v1\ntime {timestamp}\n{text}".encode()
+
+
+def cosigned_message(
+    cosigner: str, timestamp: int, origin: str, end: int, root: bytes, *, start: int = 0
+) -> bytes:
+    """What an ML-DSA-44 cosigner signs: the structure `cosigned_message` about the leaves [start, end).
+
+    For a checkpoint `start` is 0 and `end` its size; extension lines are not covered. A `timestamp` of 0
+    (it must be, where `start` is not 0) says nothing about when this was the largest tree.
+    """
+    _require_timestamp(timestamp)
+    if start and timestamp:
+        raise InputError("a cosignature of a subtree that does not start at leaf 0 has no time")
+    return b"".join(
+        (
+            b"subtree/v1\n\0",
+            _opaque(cosigner, "the cosigner's name"),
+            timestamp.to_bytes(8, "big"),
+            _opaque(origin, "the log's origin"),
+            require_uint64(start, "the start").to_bytes(8, "big"),
+            require_uint64(end, "the end").to_bytes(8, "big"),
+            require_hash(root, "the root hash"),
+        )
+    )
+
+
+def _require_timestamp(timestamp: int) -> None:
+    if not 0 <= timestamp <= MAX_TIMESTAMP:
+        raise InputError(f"the time of a cosignature is not between 0 and 2^63 - 1: {timestamp}")
+
+
+def _opaque(text: str, what: str) -> bytes:
+    """`opaque text<1..2^8-1>` of RFC 8446 section 3.4."""
+    data = text.encode()
+    if not 1 <= len(data) <= 255:
+        raise InputError(
+            f"{what} is not 1 to 255 bytes long, which ML-DSA-44 cosignatures need: {quoted(text)}"
+        )
+    return bytes((len(data),)) + data
+
+
+class CheckpointLeaf(Value):
+    """What one leaf of a ledger's own log states: at this time, so many tasks had these heads.
+
+    `at` is RFC 3339 in UTC with six digits of fraction and `Z`; `heads` is the head map's root (32 bytes).
+    """
+
+    __slots__ = ("at", "heads", "tasks")
+
+    def __init__(self, at: str, tasks: int, heads: bytes) -> None:
+        self.at = at
+        self.tasks = tasks
+        self.heads = require_hash(heads, "the root of the head map")
+        if _LEAF.fullmatch(self._spelling()) is None or not _is_time(at):
+            raise InputError(f"a checkpoint cannot be about {tasks} tasks at {quoted(at)}")
+
+    def _spelling(self) -> str:
+        heads = self.heads.hex()
+        return f'{{"v":1,"kind":"checkpoint","at":"{self.at}","tasks":{self.tasks},"heads":"{heads}"}}'
+
+    def encode(self) -> bytes:
+        """The leaf's bytes: compact JSON with the fields in their fixed order."""
+        return self._spelling().encode("ascii")
+
+    @classmethod
+    def decode(cls, data: bytes) -> CheckpointLeaf:
+        """The leaf that `encode` wrote as exactly these bytes. Raises InputError for any other spelling."""
+        match = _LEAF.fullmatch(data.decode("ascii", "replace")) if len(data) < 256 else None
+        if match is None:
+            raise InputError("this is not a checkpoint leaf of version 1")
+        at, tasks, heads = match.groups()
+        return cls(at, int(tasks), bytes.fromhex(heads))
+
+
+def _is_time(at: str) -> bool:
+    from datetime import datetime
+
+    try:
+        datetime.fromisoformat(at)
+    except ValueError:
+        return False
+    return True
