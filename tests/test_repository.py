@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-MOST_LINES = 400
+MOST_LINES = 420
 
 LONGER_WITH_REASON: dict[str, str] = {}
 """Python files of more lines than that, and why each is better whole."""
