@@ -1,14 +1,14 @@
 """Every error that tallystick raises to a caller.
 
-    TallystickError            exit 2   bad usage or input, unless a subclass says otherwise
-    ├── InputError             exit 2   what was given cannot be taken; nothing was written
-    │   ├── PlanError          exit 2   tallystick.toml cannot be read
-    │   ├── NotFoundError      exit 2   no such ledger, task, entry or file
-    │   └── IdempotencyConflict exit 2  the key was used before with another input
-    ├── CheckFailedError       exit 1   the thing checked did not hold
-    │   └── ConcurrencyError   exit 1   expected_position is not the session's position
-    ├── TamperedError          exit 3   stored evidence was changed
-    └── StoreUnavailableError  exit 4   the store cannot be reached, read or written
+TallystickError            exit 2   bad usage or input, unless a subclass says otherwise
+├── InputError             exit 2   what was given cannot be taken; nothing was written
+│   ├── PlanError          exit 2   tallystick.toml cannot be read
+│   ├── NotFoundError      exit 2   no such ledger, task, entry or file
+│   └── IdempotencyConflict exit 2  the key was used before with another input
+├── CheckFailedError       exit 1   the thing checked did not hold
+│   └── ConcurrencyError   exit 1   expected_position is not the session's position
+├── TamperedError          exit 3   stored evidence was changed
+└── StoreUnavailableError  exit 4   the store cannot be reached, read or written
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class NotFoundError(InputError):
     """No such ledger, task, entry or file."""
 
 
-class IdempotencyConflict(InputError):  # noqa: N818 - the name other programs are written against
+class IdempotencyConflict(InputError):
     """The idempotency key was used before with another input."""
 
 

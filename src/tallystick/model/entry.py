@@ -124,6 +124,14 @@ class Entry(Frozen):
         """A copy with some fields changed."""
         return super().replace(**{"output": self._output, **changes})
 
+    def sharing(self, memo: dict[str, str]) -> Entry:
+        """This entry with its texts taken from `memo` where they are there already, to save memory."""
+        share = memo.setdefault
+        for name in ("type", "criterion_id", "phase_id", "status", "reason", "provider", "command", "path"):
+            value = getattr(self, name)
+            set_once(self, name, share(value, value))
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Fields by name in the session format's order, empty ones left out except `type`, `recorded_at`."""
         return {

@@ -19,7 +19,7 @@ from tallystick.model.session import Origin
 from tallystick.model.text import clean_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 VERSION = 1
@@ -30,6 +30,9 @@ RECORD_LIMIT = 65_535
 """Bytes: what a C2SP tile entry can hold."""
 PART_LIMIT = 1 << 20
 """Bytes of `text` and of `details`."""
+
+BULK = 500
+"""From how many records on importing msgspec pays."""
 
 _IDS = ("id", "type", "criterion_id", "phase_id")
 _TEXTS = (*_IDS, "recorded_at", "status", "provider")
@@ -181,7 +184,9 @@ class Draft:
 
 def _without_digests(tail: str) -> str:
     """The open fields of a record's tail; the digests of its parts are salted and differ each time."""
-    return json.dumps({name: value for name, value in json.loads("{" + tail[1:]).items() if name not in PARTS})
+    return json.dumps(
+        {name: value for name, value in json.loads("{" + tail.removeprefix(",")).items() if name not in PARTS}
+    )
 
 
 def seal(entry: Entry, salts: bytes, *, erases: tuple[int, Sequence[str]] | None = None) -> Draft:
@@ -207,10 +212,11 @@ def _wrong_type(entry: Entry) -> InputError:
 
 def _seal(entry: Entry, salts: bytes, erases: tuple[int, Sequence[str]] | None) -> Draft:
     sealed = Sealed()
-    tail: list[str] = []
-    for name in ("criterion_id", "phase_id", "status", "provider"):
-        if value := getattr(entry, name):
-            tail.append(f',"{name}":{quote(value)}')
+    tail = [
+        f',"{name}":{quote(value)}'
+        for name in ("criterion_id", "phase_id", "status", "provider")
+        if (value := getattr(entry, name))
+    ]
     for name in _IDS:
         if "\0" in getattr(entry, name):
             raise InputError(f"{name} has a NUL character", where="entry")
@@ -219,9 +225,7 @@ def _seal(entry: Entry, salts: bytes, erases: tuple[int, Sequence[str]] | None) 
     if erases is not None:
         tail.append(f',"erases":{compact([erases[0], list(erases[1])]).decode()}')
     if entry.reason or entry.command or entry.path:
-        text = ",".join(
-            f'"{name}":{quote(value)}' for name in _PART_TEXTS if (value := getattr(entry, name))
-        )
+        text = ",".join(f'"{name}":{quote(value)}' for name in _PART_TEXTS if (value := getattr(entry, name)))
         sealed.text_salt, sealed.text = salts[:16], _bounded("text", f"{{{text}}}".encode())
         tail.append(f',"text":"{part_digest(sealed.text_salt, sealed.text)}"')
     output, details, size = _output(entry)
@@ -250,7 +254,9 @@ def _exit_code(value: Any) -> int:
 def _bounded(name: str, data: bytes) -> bytes:
     if len(data) > PART_LIMIT:
         raise InputError(
-            f"{name} is {len(data)} bytes, over {PART_LIMIT}", where="entry", advice="put the rest into output"
+            f"{name} is {len(data)} bytes, over {PART_LIMIT}",
+            where="entry",
+            advice="put the rest into output",
         )
     return data
 
@@ -279,6 +285,20 @@ def dropped_bytes(details: Any) -> int:
     said = details.get("output") if details else None
     count = said.get("dropped", 0) if isinstance(said, dict) else 0
     return count if isinstance(count, int) and count > 0 else 0
+
+
+def record_decoder(count: int) -> Callable[[bytes], Any]:
+    """What decodes that many records best: the standard library for a few, msgspec for many."""
+    if count < BULK:
+        return decode_record
+    from tallystick.model.bulk import decode_bulk
+
+    return decode_bulk
+
+
+def missing_parts(record: Any, sealed: Sealed) -> tuple[str, ...]:
+    """The parts that a record commits to and that are no longer there, salt and all."""
+    return tuple(part for part in PARTS if getattr(record, part) and getattr(sealed, f"{part}_salt") is None)
 
 
 def open_entry(record: Any, sealed: Sealed, *, outputs: bool = True) -> Entry:

@@ -205,9 +205,11 @@ if TYPE_CHECKING:
             *,
             expected_position: int | None = None,
             key: IdempotencyKey | None = None,
+            defaults: bool = True,
         ) -> Head:
             """Append to our own session of that task, made where there is none; durable on return.
 
+            `defaults` False: an entry without an id or time stays without (imports).
             Raises ConcurrencyError, IdempotencyConflict, InputError.
             """
 
@@ -215,6 +217,12 @@ if TYPE_CHECKING:
             """Make a session of ours with this header (an import) and these entries, no defaults filled.
 
             `header.at` and `header.ledger` are set by the store. Raises InputError where the task has one.
+            """
+
+        def erase(self, task_id: str, position: int, parts: Sequence[str], redaction: Draft) -> Head:
+            """Clear sealed parts of an entry, and record the redaction that names them, at once.
+
+            Raises NotFoundError, InputError.
             """
 
         def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:
@@ -240,14 +248,24 @@ if TYPE_CHECKING:
             `outputs` False leaves `sealed.output` out.
             """
 
+        def raw_rows(self, session: SessionKey, start: int, count: int) -> list[tuple[Any, ...]]:
+            """Up to `count` rows from position `start`, whatever the head says: what verification reads.
+
+            Each is (position, record, node, criterion_before, type_before, text_salt, text, details_salt,
+            details, output_salt, output).
+            """
+
         def row(self, session: SessionKey, position: int) -> Row | None:
             """One row, output included where it lies beside the record."""
 
         def artifact(self, session: SessionKey, position: int) -> Iterator[bytes]:
             """The kept output of an entry that has it in an artifact, in pieces; none where it has not."""
 
-        def faults(self) -> Iterator[tuple[str, int | None, str]]:
-            """What is wrong with the store beyond its sessions: (task id or "", position, what)."""
+        def faults(self, session: SessionKey | None = None) -> Iterator[tuple[str, int | None, str]]:
+            """What is wrong with the store beyond its sessions: (task id or "", position, what).
+
+            With a session given, only what concerns it: the schema that guards it.
+            """
 
         def close(self) -> None:
             """Give the connections back. The store can no longer be used."""

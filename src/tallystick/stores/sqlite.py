@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 READ_ROWS = 512
 _ROW = (
-    "id, record, node, criterion_before, type_before,"
-    " text_salt, text, details_salt, details, output_salt, {output}"
+    f"id & {POSITION_MASK}, record, node, criterion_before, type_before,"
+    " text_salt, text, details_salt, details, output_salt"
 )
-_WITH_OUTPUT = _ROW.format(output="output")
-_WITHOUT_OUTPUT = _ROW.format(output="NULL")
+_WITH_OUTPUT = f"{_ROW}, output"
+_WITHOUT_OUTPUT = f"{_ROW}, NULL"
 _open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
 
@@ -282,10 +282,10 @@ class SqliteStore:
             if not found:
                 return
             yield [_row(one) for one in found]
-            start = (found[-1][0] & POSITION_MASK) + 1
+            start = found[-1][0] + 1
 
     def raw_rows(self, session: SessionKey, start: int, count: int) -> list[tuple[Any, ...]]:
-        """Up to `count` rows from position `start` as tuples, packed id first: what verification reads."""
+        """See `Store.raw_rows`."""
         base = session.number << POSITION_BITS
         return self._query(
             f"SELECT {_WITH_OUTPUT} FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
@@ -319,11 +319,13 @@ class SqliteStore:
             yield unpack(found[0][1], found[0][2], task_id=session.task_id, position=position)
             chunk += 1
 
-    def faults(self) -> Iterator[tuple[str, int | None, str]]:
+    def faults(self, session: SessionKey | None = None) -> Iterator[tuple[str, int | None, str]]:
         """See `Store.faults`."""
-        from tallystick.stores.sqlite_faults import faults
+        from tallystick.stores import sqlite_faults
 
-        return faults(self._query)
+        if session is not None:
+            return sqlite_faults.schema_faults(self._query)
+        return sqlite_faults.faults(self._query)
 
     def backup(self, target: str, progress: Callable[[int, int], None] | None = None) -> None:
         """Copy the whole ledger, as it is at this moment, into a new file of its own.
@@ -360,8 +362,8 @@ class SqliteStore:
 
 
 def _row(found: tuple[Any, ...]) -> Row:
-    packed, record, node, criterion_before, type_before, *sealed = found
-    return Row(packed & POSITION_MASK, record, node, criterion_before, type_before, Sealed(*sealed))
+    position, record, node, criterion_before, type_before, *sealed = found
+    return Row(position, record, node, criterion_before, type_before, Sealed(*sealed))
 
 
 def _sync_folder(folder: str) -> None:

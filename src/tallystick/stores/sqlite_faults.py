@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def faults(query: Query) -> Iterator[Fault]:
     """Everything wrong: (task id or "", position or None, what)."""
-    yield from _schema(query)
+    yield from schema_faults(query)
     yield from _numbers(query)
     yield from _orphans(query)
     for table in ("ledger", "session", "state"):
@@ -25,7 +25,8 @@ def faults(query: Query) -> Iterator[Fault]:
                 yield "", None, f"table {table}: {line}"
 
 
-def _schema(query: Query) -> Iterator[Fault]:
+def schema_faults(query: Query) -> Iterator[Fault]:
+    """What differs between the file's tables and triggers and those that this version makes."""
     rows = query("SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'trigger')")
     found = {(kind, name): sql for kind, name, sql in rows}
     expected = {("table", name): sql for name, sql in TABLES.items()}

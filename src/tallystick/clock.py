@@ -1,0 +1,29 @@
+"""The time now, as records carry it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tallystick.errors import InputError
+
+
+def now() -> str:
+    """RFC 3339 in UTC with six digits of fraction and `Z`."""
+    return format_time(datetime.now(UTC))
+
+
+def format_time(moment: datetime) -> str:
+    """The moment as records carry it. It must have a time zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def parse_time(text: str) -> datetime:
+    """The moment that an ISO 8601 date or time stands for; UTC where no zone is given.
+
+    Raises InputError otherwise.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text!r} is not a time", advice="write it like 2026-11-24T10:35:05Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,477 @@
+"""The one door to a ledger: open, append, read, replay, verify."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from tallystick.clock import format_time, now, parse_time
+from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
+from tallystick.location import find_ledger, place_for_new, prepare_folder, sqlite_path
+from tallystick.model.entry import Entry
+from tallystick.model.frozen import Frozen, set_once
+from tallystick.model.record import (
+    PARTS,
+    SALT_BYTES,
+    SALTS_BYTES,
+    Header,
+    decode_header,
+    missing_parts,
+    open_entry,
+    record_decoder,
+    seal,
+)
+from tallystick.model.session import Replayer, Rules, Session, state_of
+from tallystick.proof.merkle import leaf_hash, read_root
+from tallystick.stores.base import Head, IdempotencyKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from tallystick.model.entry import StateRecord
+    from tallystick.stores.base import Row, SessionKey, Store
+    from tallystick.verification import Fault, Verified
+
+KEY_LIMIT = 512
+
+
+class Recorded(Frozen):
+    """An entry as the ledger holds it."""
+
+    FIELDS = ("position", "at", "entry", "erased")
+    __slots__ = FIELDS
+
+    position: int
+    """Its place in the session, counted from 1."""
+    at: str
+    """When the store recorded it (RFC 3339, UTC)."""
+    entry: Entry
+    """The entry; erased parts read as empty."""
+    erased: tuple[str, ...]
+    """Which of `text`, `details`, `output` were erased."""
+
+    def __init__(self, position: int, at: str, entry: Entry, erased: tuple[str, ...] = ()) -> None:
+        set_once(self, "position", position)
+        set_once(self, "at", at)
+        set_once(self, "entry", entry)
+        set_once(self, "erased", erased)
+
+
+class State(Frozen):
+    """Where a task stands, from indexes alone."""
+
+    FIELDS = ("task_id", "ledger_id", "head", "criteria", "phases")
+    __slots__ = FIELDS
+
+    task_id: str
+    ledger_id: str
+    head: Head
+    """The session's head: what the state is as of."""
+    criteria: dict[str, StateRecord]
+    """The state of each criterion, by id, in byte order."""
+    phases: dict[str, StateRecord]
+    """The state of each phase, by id, in byte order."""
+
+    def __init__(
+        self,
+        task_id: str,
+        ledger_id: str,
+        head: Head,
+        criteria: dict[str, StateRecord],
+        phases: dict[str, StateRecord],
+    ) -> None:
+        for name, value in zip(self.FIELDS, (task_id, ledger_id, head, criteria, phases), strict=True):
+            set_once(self, name, value)
+
+
+class Ledger:
+    """A ledger: many tasks, each with its session. Use it as a context manager, or close it."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Callable[[], str] = now,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.store = store
+        self._clock = clock
+        self._random = random
+
+    @classmethod
+    def open(
+        cls,
+        url: str | None = None,
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        clock: Callable[[], str] = now,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> Ledger:
+        """The ledger at `url`: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://…` or a path.
+
+        Without a URL: `TALLYSTICK_LEDGER`, else `.tallystick/ledger.db` here or above. One that does not
+        exist is made, unless `create` is False. Raises NotFoundError, StoreUnavailableError, TamperedError.
+        """
+        create = create and not read_only
+        if url is None:
+            url = find_ledger(os.getcwd(), os.environ)
+        if url is None:
+            if not create:
+                raise NotFoundError("no ledger here or above", advice="notch init makes one")
+            url, word = place_for_new(os.getcwd())
+            if word:
+                print(f"notch: {word}", file=sys.stderr)
+        return cls(_open_store(url, create, read_only, clock, random), clock=clock, random=random)
+
+    @property
+    def ledger_id(self) -> str:
+        """The ledger's random name: 32 hex digits."""
+        return self.store.ledger_id
+
+    @property
+    def url(self) -> str:
+        """How to open it again, without a password."""
+        return self.store.url
+
+    # --- writing
+
+    def append(
+        self,
+        task_id: str,
+        entries: Entry | Iterable[Entry],
+        *,
+        expected_position: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Head:
+        """Append one entry or many, all or none; durable on return. Returns the session's new head.
+
+        `expected_position`: append only after that position. `idempotency_key`: appended once, however often
+        it is asked for. Raises ConcurrencyError, IdempotencyConflict, InputError, StoreUnavailableError.
+        """
+        if isinstance(entries, Entry):
+            drafts = [seal(entries, self._random(SALTS_BYTES))]
+        else:
+            drafts = [seal(entry, self._random(SALTS_BYTES)) for entry in entries]
+            if not drafts:
+                raise InputError("there is nothing to append", where=task_id)
+        key = None if idempotency_key is None else self._key(idempotency_key)
+        return self.store.append(task_id, drafts, expected_position=expected_position, key=key)
+
+    def _key(self, key: str) -> IdempotencyKey:
+        if not isinstance(key, str) or not key or "\0" in key or len(key.encode()) > KEY_LIMIT:
+            raise InputError(f"an idempotency key is 1 to {KEY_LIMIT} bytes of text without NUL")
+        return IdempotencyKey(key, self._random(SALT_BYTES))
+
+    def import_session(self, session: Session, *, comparable: Callable[[Entry], Entry] | None = None) -> Head:
+        """Record a session that was made elsewhere; no defaults are filled. Returns its head.
+
+        Where the task has a session, its entries must be the first of the new one's (compared after
+        `comparable`), and only the rest is appended. Raises InputError naming the position that differs.
+        """
+        existing = self.store.find(session.task_id)
+        if existing is None:
+            header = Header(
+                at="",
+                ledger="",
+                task_id=session.task_id,
+                created_at=session.created_at,
+                rules=session.rules,
+                origin=session.origin,
+            )
+            drafts = [seal(entry, self._random(SALTS_BYTES)) for entry in session.entries]
+            return self.store.create(header, drafts)
+        held = [recorded.entry for recorded in self.entries(session.task_id)]
+        same = comparable or (lambda entry: entry)
+        for position, (old, new) in enumerate(zip(held, session.entries, strict=False), 1):
+            if same(old) != same(new):
+                raise InputError(
+                    f"entry {position} differs from the one that is recorded",
+                    where=session.task_id,
+                    advice="import it into another task (-t), or into a ledger of its own",
+                )
+        fresh = [seal(entry, self._random(SALTS_BYTES)) for entry in session.entries[len(held) :]]
+        if not fresh:
+            return self.store.tip(existing).head()
+        return self.store.append(session.task_id, fresh, expected_position=len(held), defaults=False)
+
+    def erase(
+        self,
+        task_id: str,
+        position: int,
+        parts: Iterable[str] = PARTS,
+        *,
+        reason: str,
+        actor: str = "",
+    ) -> Head:
+        """Erase sealed parts of an entry, and record that: proofs still hold, the bytes are gone.
+
+        Returns the head after the redaction. Raises NotFoundError, InputError.
+        """
+        named = tuple(dict.fromkeys(parts))
+        if not named or set(named) - set(PARTS):
+            raise InputError(f"parts are {', '.join(PARTS)}", where=task_id)
+        entry = Entry(type="redaction", reason=reason, details={"actor": actor} if actor else None)
+        redaction = seal(entry, self._random(SALTS_BYTES), erases=(position, named))
+        return self.store.erase(task_id, position, named, redaction)
+
+    # --- reading
+
+    def tasks(self) -> Iterator[State]:
+        """Every task's session, ours and those of other ledgers, without its states: ids and head."""
+        for key in self.store.sessions():
+            yield State(key.task_id, key.ledger_id, self.store.tip(key).head(), {}, {})
+
+    def head(self, task_id: str, *, ledger_id: str = "") -> Head:
+        """The session's head. Raises NotFoundError."""
+        return self.store.tip(self._find(task_id, ledger_id)).head()
+
+    def state(self, task_id: str, *, ledger_id: str = "") -> State:
+        """Where the task stands, read from indexes: it costs the same after a million entries.
+
+        Raises NotFoundError, and TamperedError where the indexes do not fit the records.
+        """
+        key = self._find(task_id, ledger_id)
+        head = self.store.tip(key).head()
+        found: dict[str, dict[str, StateRecord]] = {"c": {}, "p": {}}
+        for pointer, position in sorted(self.store.pointers(key).items(), key=lambda item: item[0].encode()):
+            if pointer[:1] in found and position <= head.position:
+                recorded = self._recorded(key, position)
+                found[pointer[0]][pointer[1:]] = state_of(recorded.entry, position)
+        return State(key.task_id, key.ledger_id, head, found["c"], found["p"])
+
+    def _recorded(self, key: SessionKey, position: int) -> Recorded:
+        row = self.store.row(key, position)
+        if row is None:
+            raise TamperedError("the record is missing", task_id=key.task_id, position=position)
+        return open_row(row, key.task_id, record_decoder(1), outputs=False)
+
+    def entry(self, task_id: str, position: int, *, outputs: bool = True, ledger_id: str = "") -> Recorded:
+        """One entry. Raises NotFoundError."""
+        key = self._find(task_id, ledger_id)
+        row = self.store.row(key, position)
+        if row is None:
+            raise NotFoundError(
+                f"no entry at position {position}", where=task_id, advice="notch log lists them"
+            )
+        self._complete(key, row, outputs)
+        return open_row(row, task_id, record_decoder(1), outputs=outputs)
+
+    def entries(
+        self,
+        task_id: str,
+        start: int = 1,
+        stop: int | None = None,
+        *,
+        outputs: bool = True,
+        ledger_id: str = "",
+    ) -> Iterator[Recorded]:
+        """Entries from position `start` to `stop`, both included, as of the head at the first of them.
+
+        `outputs` False leaves outputs out. Raises NotFoundError.
+        """
+        key = self._find(task_id, ledger_id)
+        last = self.store.tip(key).position
+        if stop is not None:
+            last = min(stop, last)
+        decode = record_decoder(last - start + 1)
+        for rows in self.store.rows(key, max(start, 1), last, outputs=outputs):
+            for row in rows:
+                if outputs:
+                    self._complete(key, row, outputs)
+                yield open_row(row, task_id, decode, outputs=outputs)
+
+    def _complete(self, key: SessionKey, row: Row, outputs: bool) -> None:
+        sealed = row.sealed
+        if outputs and sealed.output is None and sealed.output_salt is not None:
+            sealed.output = b"".join(self.store.artifact(key, row.position))
+
+    def output(self, task_id: str, position: int, *, ledger_id: str = "") -> bytes:
+        """The kept output of an entry, as it was printed. Raises NotFoundError."""
+        return self.entry(task_id, position, ledger_id=ledger_id).entry.output_bytes
+
+    def session(
+        self, task_id: str, at: int | str | None = None, *, outputs: bool = True, ledger_id: str = ""
+    ) -> Session:
+        """The task's session, replayed: now, as of a position, or as of a time.
+
+        At a time it is the longest prefix whose records are not later. Raises NotFoundError, InputError.
+        """
+        key = self._find(task_id, ledger_id)
+        header = decode_header(key.header)
+        stop = None if at is None else at if isinstance(at, int) else self.position_at(task_id, at, key=key)
+        if isinstance(stop, int) and not 0 <= stop <= self.store.tip(key).position:
+            raise NotFoundError(f"no position {stop}", where=task_id, advice="notch log lists them")
+        replayer = Replayer(header.rules)
+        entries = []
+        memo: dict[str, str] = {}
+        for recorded in self.entries(task_id, 1, stop, outputs=outputs, ledger_id=ledger_id):
+            entry = recorded.entry.sharing(memo)
+            entries.append(entry)
+            replayer.add(entry)
+        return Session(
+            schema_version=header.schema_version,
+            task_id=header.task_id,
+            created_at=header.created_at,
+            updated_at=replayer.updated_at(header.updated_at),
+            entries=entries,
+            criterion_states=replayer.criterion_states(),
+            phase_blocks=replayer.phase_blocks(),
+            rules=Rules(header.rules),
+            origin=header.origin,
+        )
+
+    def position_at(self, task_id: str, time: str, *, key: SessionKey | None = None) -> int:
+        """The last position recorded not after `time` (ISO 8601); 0 where all are later."""
+        key = key or self._find(task_id)
+        moment = format_time(parse_time(time))
+        low, high = 0, self.store.tip(key).position
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._recorded(key, middle).at <= moment:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def root_at(self, task_id: str, position: int, *, ledger_id: str = "") -> Head:
+        """The session's head as it stood at a position. Raises NotFoundError."""
+        key = self._find(task_id, ledger_id)
+        if not 0 <= position <= self.store.tip(key).position:
+            raise NotFoundError(f"no position {position}", where=task_id)
+        return Head(position, read_root(position + 1, StoredTree(self.store, key)).hex())
+
+    # --- verifying
+
+    def verify(
+        self,
+        task_id: str | None = None,
+        *,
+        head: Head | str | None = None,
+        ledger_id: str = "",
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Verified]:
+        """Recompute the task's session, or all of them and the store; returns what was verified.
+
+        `head`: one that was seen earlier and that today's history must extend. Raises TamperedError naming
+        the first thing wrong, StoreUnavailableError for a session that a later version wrote to.
+        """
+        from tallystick.verification import Fault, raise_first
+
+        verified: list[Verified] = []
+        faults: list[Fault] = []
+        for found in self.inspect(task_id, head=head, ledger_id=ledger_id, progress=progress):
+            if isinstance(found, Fault):
+                faults.append(found)
+            else:
+                verified.append(found)
+                faults += found.faults
+        raise_first(faults)
+        for one in verified:
+            if one.closed:
+                raise StoreUnavailableError(
+                    "a later version wrote to this session, so this one gives no verdict",
+                    where=one.task_id,
+                    advice="upgrade tallystick",
+                )
+        return verified
+
+    def inspect(
+        self,
+        task_id: str | None = None,
+        *,
+        head: Head | str | None = None,
+        ledger_id: str = "",
+        progress: Callable[[int], None] | None = None,
+    ) -> Iterator[Verified | Fault]:
+        """What `verify` finds, one by one, faults included, without raising for them."""
+        from tallystick.verification import Fault, iterate_store, verify_session
+
+        if task_id is None:
+            if head is not None:
+                raise InputError("a head belongs to one task", advice="name the task")
+            yield from iterate_store(self.store, progress)
+            return
+        key = self._find(task_id, ledger_id)
+        known = [] if head is None else [Head.parse(head) if isinstance(head, str) else head]
+        for where, position, what in self.store.faults(key):
+            yield Fault(where, position, what)
+        yield verify_session(self.store, key, known=known, progress=progress)
+
+    # --- life
+
+    def _find(self, task_id: str, ledger_id: str = "") -> SessionKey:
+        key = self.store.find(task_id, ledger_id)
+        if key is None:
+            raise NotFoundError("no such task in the ledger", where=task_id, advice="notch tasks lists them")
+        return key
+
+    def close(self) -> None:
+        """Give the store back. The ledger can no longer be used."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class StoredTree:
+    """A session's tree, read from its store: what proofs are made from."""
+
+    def __init__(self, store: Store, key: SessionKey) -> None:
+        self._store = store
+        self._key = key
+
+    def leaf(self, index: int) -> bytes:
+        """See `NodeReader.leaf`."""
+        return leaf_hash(self._row(index).record if index else self._key.header)
+
+    def node(self, index: int) -> bytes:
+        """See `NodeReader.node`."""
+        return self._row(index).node if index else self.leaf(0)
+
+    def _row(self, position: int) -> Row:
+        row = self._store.row(self._key, position)
+        if row is None:
+            raise TamperedError("the record is missing", task_id=self._key.task_id, position=position)
+        return row
+
+
+def open_row(row: Row, task_id: str, decode: Callable[[bytes], object], *, outputs: bool) -> Recorded:
+    """The entry that a stored row stands for. Raises TamperedError where it cannot be read."""
+    try:
+        record = decode(row.record)
+        entry = open_entry(record, row.sealed, outputs=outputs)
+    except InputError as error:
+        raise TamperedError(error.what, task_id=task_id, position=row.position) from None
+    return Recorded(row.position, record.at, entry, missing_parts(record, row.sealed))  # type: ignore[attr-defined]
+
+
+def _open_store(
+    url: str,
+    create: bool,
+    read_only: bool,
+    clock: Callable[[], str],
+    random: Callable[[int], bytes],
+) -> Store:
+    if url.startswith(("postgresql://", "postgres://")):
+        raise StoreUnavailableError("PostgreSQL ledgers are not built yet")
+    path = sqlite_path(url)
+    if path is None:
+        if "://" in url:
+            raise InputError(
+                f"{url.partition(':')[0]!r} is not a store", advice="use sqlite:///, postgresql:// or a path"
+            )
+        path = url
+    from tallystick.stores.sqlite import SqliteStore
+
+    if create and not os.path.exists(path):
+        prepare_folder(os.path.abspath(path))
+    return SqliteStore(path, create=create, clock=clock, random=random, read_only=read_only)

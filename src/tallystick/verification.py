@@ -1,0 +1,396 @@
+"""Recomputing everything that a store says of a session, from its records alone, as a stream.
+
+Every leaf, sealed digest, stored node, link, pointer and the head are derived again and compared. Chunks are
+aligned to the tree, so that a chunk's nodes are hashed level by level.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from tallystick.errors import InputError, TamperedError
+from tallystick.model.bulk import decode_bulk, decode_many
+from tallystick.model.frozen import Frozen, set_once
+from tallystick.model.record import decode_header
+from tallystick.model.session import Replayer, sets_phase
+from tallystick.proof.merkle import Edge, leaf_hash
+from tallystick.stores.base import Head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
+
+    from tallystick.model.bulk import BulkRecord
+    from tallystick.stores.base import SessionKey, Store
+
+CHUNK = 512
+"""Leaves hashed together; a power of two."""
+
+
+class Fault(Frozen):
+    """One thing that is wrong."""
+
+    FIELDS = ("task_id", "position", "what")
+    __slots__ = FIELDS
+
+    task_id: str
+    """The task; empty for the store itself."""
+    position: int | None
+    """The entry; None for the session or the store as a whole."""
+    what: str
+    """What is wrong, in a few words."""
+
+    def __init__(self, task_id: str, position: int | None, what: str) -> None:
+        set_once(self, "task_id", task_id)
+        set_once(self, "position", position)
+        set_once(self, "what", what)
+
+    def __str__(self) -> str:
+        where = self.task_id if self.position is None else f"{self.task_id} at position {self.position}"
+        return f"{where}: {self.what}" if where else self.what
+
+
+class Verified(Frozen):
+    """What verifying a session found."""
+
+    FIELDS = ("task_id", "ledger_id", "head", "erased", "faults", "closed")
+    __slots__ = FIELDS
+
+    task_id: str
+    ledger_id: str
+    head: Head
+    """The head that the records themselves lead to."""
+    erased: int
+    """How many sealed parts were erased, each named by a redaction."""
+    faults: tuple[Fault, ...]
+    """Everything wrong, in order of position; empty for a clean session."""
+    closed: bool
+    """Whether a later version wrote to it: its hashes hold, but this version gives no verdict."""
+
+    def __init__(
+        self,
+        task_id: str,
+        ledger_id: str,
+        head: Head,
+        erased: int,
+        faults: tuple[Fault, ...],
+        closed: bool,
+    ) -> None:
+        values = (task_id, ledger_id, head, erased, faults, closed)
+        for name, value in zip(self.FIELDS, values, strict=True):
+            set_once(self, name, value)
+
+
+def raise_first(faults: Iterable[Fault]) -> None:
+    """Raises TamperedError for the first fault, saying how many more there are."""
+    found = list(faults)
+    if found:
+        first, more = found[0], len(found) - 1
+        rest = f" ({more} more fault{'s' if more > 1 else ''})" if more else ""
+        raise TamperedError(first.what + rest, task_id=first.task_id, position=first.position)
+
+
+def verify_session(
+    store: Store,
+    session: SessionKey,
+    *,
+    known: Iterable[Head] = (),
+    progress: Callable[[int], None] | None = None,
+) -> Verified:
+    """Recompute the whole session. `known` heads must lie on its history; `progress` gets rows done.
+
+    Returns what was found, faults included; raises only what the store raises when it cannot be read.
+    """
+    return _Verification(store, session, list(known)).run(progress)
+
+
+class _Verification:
+    def __init__(self, store: Store, session: SessionKey, known: list[Head]) -> None:
+        self._store = store
+        self._session = session
+        self._faults: list[Fault] = []
+        self._edge = Edge()
+        self._replayer = Replayer()
+        self._types: dict[str, int] = {}
+        self._at = ""
+        self._gap = False
+        self._said: Edge | None = None
+        self._closed = False
+        self._missing: dict[tuple[int, str], None] = {}
+        self._erased: set[tuple[int, str]] = set()
+        self._known: dict[int, list[str]] = {}
+        for head in known:
+            self._known.setdefault(head.position, []).append(head.root)
+
+    def run(self, progress: Callable[[int], None] | None) -> Verified:
+        self._header()
+        start = 1
+        while rows := self._store.raw_rows(self._session, start, CHUNK - start % CHUNK):
+            self._chunk(start, rows)
+            start = rows[-1][0] + 1
+            if progress is not None:
+                progress(len(rows))
+        self._finish()
+        head = Head(self._edge.size - 1, self._edge.root().hex())
+        self._faults.sort(key=lambda fault: -1 if fault.position is None else fault.position)
+        return Verified(
+            self._session.task_id,
+            self._session.ledger_id,
+            head,
+            len(self._erased & self._missing.keys()),
+            tuple(self._faults),
+            self._closed,
+        )
+
+    def _fault(self, position: int | None, what: str) -> None:
+        self._faults.append(Fault(self._session.task_id, position, what))
+
+    def _header(self) -> None:
+        session = self._session
+        try:
+            header = decode_header(session.header)
+        except InputError as error:
+            self._fault(0, error.what)
+        else:
+            if (header.v, header.kind) != (1, "session"):
+                self._closed = True
+            if header.task_id != session.task_id:
+                self._fault(0, f"the header is that of task {header.task_id!r}")
+            if header.ledger != session.ledger_id:
+                self._fault(0, f"the header is that of ledger {header.ledger}")
+            self._replayer = Replayer(header.rules)
+            self._at = header.at
+        self._edge.append(leaf_hash(session.header))
+        self._check_known(0)
+
+    # --- one chunk
+
+    def _chunk(self, start: int, rows: list[tuple[Any, ...]]) -> None:
+        columns = list(zip(*rows, strict=True))
+        positions: Sequence[int] = columns[0]
+        if not self._gap and (positions[0] != start or positions[-1] != start + len(rows) - 1):
+            self._gap = True
+            missing = next((n for n, found in enumerate(positions, start) if n != found), start)
+            self._fault(missing, "the record is missing")
+        records: list[bytes] = list(columns[1])
+        self._nodes(start, records, columns[2])
+        decoded = self._decode(positions, records)
+        self._fold(positions, decoded, columns[3], columns[4])
+        for part, salts, parts in (("text", 5, 6), ("details", 7, 8), ("output", 9, 10)):
+            self._sealed(part, positions, decoded, columns[salts], columns[parts])
+
+    def _nodes(self, start: int, records: list[bytes], stored: tuple[bytes, ...]) -> None:
+        level = [sha256(b"\x00" + record).digest() for record in records]
+        aligned = start % CHUNK == 0 and len(level) == CHUNK and self._said is None
+        if aligned and not any(start <= position < start + CHUNK for position in self._known):
+            root = _perfect_root(level, stored)
+            if root is not None and _subtree_end(self._edge, root, CHUNK) == stored[-1]:
+                _append_subtree(self._edge, root, CHUNK)
+                return
+        for position, (leaf, node) in enumerate(zip(level, stored, strict=True), start):
+            self._node(position, leaf, node)
+            if position in self._known:
+                self._check_known(position)
+
+    def _node(self, position: int, leaf: bytes, node: bytes) -> None:
+        """Compare one stored node with what the records give, and after a fault with what the nodes give.
+
+        A changed record spoils every subtree above it. From the first fault on, a second edge is built of the
+        stored nodes themselves: a node that fits either is not a fault of its own.
+        """
+        found = self._edge.append(leaf)
+        if self._said is None:
+            if found == node or self._gap:
+                return
+            self._said = self._edge.copy()
+            self._fault(position, "the record or its tree node was changed")
+        elif node not in (found, self._said.append(leaf)) and not self._gap:
+            self._fault(position, "the record or its tree node was changed")
+        self._said.hashes[-1] = node
+        if self._said.hashes == self._edge.hashes:
+            self._said = None
+
+    def _check_known(self, position: int) -> None:
+        for root in self._known.pop(position, ()):
+            if root != self._edge.root().hex():
+                self._fault(position, "the history differs from the head that was seen here")
+
+    def _decode(self, positions: Sequence[int], records: list[bytes]) -> list[BulkRecord | None]:
+        try:
+            return list(decode_many(records))
+        except InputError:
+            pass
+        decoded: list[BulkRecord | None] = []
+        for position, record in zip(positions, records, strict=True):
+            try:
+                decoded.append(decode_bulk(record))
+            except InputError as error:
+                decoded.append(None)
+                self._fault(position, error.what)
+        return decoded
+
+    def _fold(
+        self,
+        positions: Sequence[int],
+        decoded: list[BulkRecord | None],
+        criterion_before: tuple[int, ...],
+        type_before: tuple[int, ...],
+    ) -> None:
+        criteria, phases, types = self._replayer.criteria, self._replayer.phases, self._types
+        rules, at = self._replayer.rules, self._at
+        for position, record, criterion_link, type_link in zip(
+            positions, decoded, criterion_before, type_before, strict=True
+        ):
+            if record is None:
+                continue
+            if record.v != 1 or record.kind != "entry":
+                self._closed = True
+            if record.at < at:
+                self._fault(position, "its time is earlier than that of the record before it")
+            at = record.at
+            if types.get(record.type, 0) != type_link:
+                self._link(position, "type")
+            types[record.type] = position
+            criterion = record.criterion_id
+            if (criteria[criterion][0] if criterion in criteria else 0) != criterion_link:
+                self._link(position, "criterion")
+            if criterion:
+                criteria[criterion] = (position, record)
+            if record.phase_id and sets_phase(rules, record.type, record.phase_id):
+                phases[record.phase_id] = (position, record)
+            if record.erases:
+                self._redaction(position, record)
+        self._at = at
+
+    def _link(self, position: int, kind: str) -> None:
+        if not self._gap:
+            self._fault(position, f"its link to the previous entry of its {kind} was changed")
+
+    def _redaction(self, position: int, record: BulkRecord) -> None:
+        assert record.erases is not None
+        if record.type != "redaction" or record.erases[0] >= position:
+            self._fault(position, "it erases what it cannot")
+        self._erased.update((record.erases[0], part) for part in record.erases[1])
+
+    # --- sealed parts
+
+    def _sealed(
+        self,
+        part: str,
+        positions: Sequence[int],
+        decoded: list[BulkRecord | None],
+        salts: tuple[bytes | None, ...],
+        parts: tuple[bytes | None, ...],
+    ) -> None:
+        digests = [getattr(record, part) if record is not None else None for record in decoded]
+        computed = [
+            sha256(salt + data).hexdigest() if salt is not None and data is not None else ""
+            for salt, data in zip(salts, parts, strict=True)
+        ]
+        if computed == digests:
+            return
+        for offset, (digest, found) in enumerate(zip(digests, computed, strict=True)):
+            if digest is not None and digest != found:
+                self._odd_part(part, positions[offset], digest, salts[offset], parts[offset])
+
+    def _odd_part(
+        self, part: str, position: int, digest: str, salt: bytes | None, data: bytes | None
+    ) -> None:
+        if salt is None and data is None and digest:
+            self._missing[position, part] = None
+        elif part == "output" and salt is not None and data is None and digest:
+            self._artifact(position, digest, salt)
+        elif not digest:
+            self._fault(position, f"a {part} part lies beside a record that has none")
+        else:
+            self._fault(position, f"its {part} was changed")
+
+    def _artifact(self, position: int, digest: str, salt: bytes) -> None:
+        found = sha256(salt)
+        try:
+            for piece in self._store.artifact(self._session, position):
+                found.update(piece)
+        except TamperedError as error:
+            self._fault(position, error.what)
+            return
+        if found.hexdigest() != digest:
+            self._fault(position, "its output was changed")
+
+    # --- the end
+
+    def _finish(self) -> None:
+        for position, part in self._missing.keys() - self._erased:
+            self._fault(position, f"its {part} is missing, and no redaction names it")
+        position = self._edge.size - 1
+        try:
+            tip = self._store.tip(self._session)
+        except TamperedError as error:
+            self._fault(position, error.what)
+        else:
+            if tip.position != position:
+                self._fault(position, f"the head says {tip.position} entries, there are {position}")
+            elif tip.edge.hashes != self._edge.hashes:
+                self._fault(position, "the head's root is not that of the records")
+            elif tip.at != self._at:
+                self._fault(position, "the head's time is not that of the newest record")
+        self._pointers()
+        for expected in self._known:
+            self._fault(position, f"a head at position {expected} was seen, the session ends at {position}")
+
+    def _pointers(self) -> None:
+        expected = {f"t{name}": position for name, position in self._types.items()}
+        expected |= {f"c{name}": position for name, (position, _) in self._replayer.criteria.items()}
+        expected |= {f"p{name}": position for name, (position, _) in self._replayer.phases.items()}
+        stored = self._store.pointers(self._session)
+        if stored == expected:
+            return
+        for key in sorted(stored.keys() | expected.keys()):
+            if stored.get(key) != expected.get(key):
+                self._fault(
+                    expected.get(key),
+                    f"the pointer {key!r} stands at {stored.get(key)}, not at {expected.get(key)}",
+                )
+
+
+def _perfect_root(level: list[bytes], stored: tuple[bytes, ...]) -> bytes | None:
+    """The root over a perfect subtree's leaves; None where a node inside it is not the stored one."""
+    step = 1
+    while len(level) > 1:
+        if tuple(level[::2]) != stored[step - 1 :: 2 * step]:
+            return None
+        level = [
+            sha256(b"\x01" + left + right).digest()
+            for left, right in zip(level[::2], level[1::2], strict=True)
+        ]
+        step *= 2
+    return level[0]
+
+
+def _subtree_end(edge: Edge, root: bytes, width: int) -> bytes:
+    """The largest perfect subtree that would end with this one of `width` leaves, were it appended."""
+    node, trailing, depth = root, edge.size // width, len(edge.hashes)
+    while trailing & 1:
+        depth -= 1
+        node = sha256(b"\x01" + edge.hashes[depth] + node).digest()
+        trailing >>= 1
+    return node
+
+
+def _append_subtree(edge: Edge, root: bytes, width: int) -> None:
+    """Append a perfect subtree of `width` leaves to an edge whose size is a multiple of it."""
+    node = _subtree_end(edge, root, width)
+    trailing = edge.size // width
+    while trailing & 1:
+        edge.hashes.pop()
+        trailing >>= 1
+    edge.hashes.append(node)
+    edge.size += width
+
+
+def iterate_store(store: Store, progress: Callable[[int], None] | None = None) -> Iterator[Verified | Fault]:
+    """Verify a whole store: first what is wrong with the store itself, then session by session."""
+    for task_id, position, what in store.faults():
+        yield Fault(task_id, position, what)
+    for session in store.sessions():
+        yield verify_session(store, session, progress=progress)
