@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tallystick.model.frozen import Frozen, set_once
+from tallystick.model.frozen import EMPTY, Frozen, FrozenDict, frozen_json, set_once
 from tallystick.model.text import BLANK, clean_text, decode_text
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ class Entry(Frozen):
         set_once(self, "exit_code", exit_code)
         set_once(self, "_output", output)
         set_once(self, "path", path)
-        set_once(self, "details", details if details is not None else {})
+        if not isinstance(details, FrozenDict):
+            details = frozen_json(details) if details else EMPTY
+        set_once(self, "details", details)
 
     @property
     def output(self) -> str:

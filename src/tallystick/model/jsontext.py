@@ -92,6 +92,13 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
+def _float(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise InputError("number too large to be read the same everywhere", advice="give it as text")
+    return value
+
+
 def loads(data: bytes | str, where: str) -> Any:
     """The value of a JSON text given by a person or a program.
 
@@ -101,7 +108,11 @@ def loads(data: bytes | str, where: str) -> Any:
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
         return json.loads(
-            text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_int=_integer
+            text,
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constant,
+            parse_int=_integer,
+            parse_float=_float,
         )
     except json.JSONDecodeError as error:
         raise InputError(
