@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tallystick.errors import InputError
 
@@ -10,6 +10,11 @@ from tallystick.errors import InputError
 def now() -> str:
     """RFC 3339 in UTC with six digits of fraction and `Z`."""
     return format_time(datetime.now(UTC))
+
+
+def seconds_from_now(seconds: float) -> str:
+    """The time that many seconds from now, as records carry it."""
+    return format_time(datetime.now(UTC) + timedelta(seconds=min(seconds, 10**9)))
 
 
 def format_time(moment: datetime) -> str:

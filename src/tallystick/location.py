@@ -104,6 +104,22 @@ def main_work_tree(root: str) -> str:
     return os.path.dirname(common_dir) if os.path.basename(common_dir) == ".git" else root
 
 
+def current_branch(start: str) -> str:
+    """The git branch that is checked out where `start` lies; empty for a detached head or outside git."""
+    root = work_tree_root(start)
+    if root is None:
+        return ""
+    git_dir = os.path.join(root, ".git")
+    try:
+        if os.path.isfile(git_dir):
+            git_dir = os.path.normpath(os.path.join(root, _read_line(git_dir).removeprefix("gitdir: ")))
+        head = _read_line(os.path.join(git_dir, "HEAD"))
+    except OSError:
+        return ""
+    prefix = "ref: refs/heads/"
+    return head.removeprefix(prefix) if head.startswith(prefix) else ""
+
+
 def _read_line(path: str) -> str:
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return file.readline().rstrip("\r\n")

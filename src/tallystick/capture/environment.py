@@ -1,0 +1,49 @@
+"""What a plan's `environment` declares, as it is here: kept as values and compared as values."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+VERSION_SECONDS = 20.0
+VERSION_BYTES = 4_096
+
+
+def observe_environment(
+    variables: Sequence[str] = (),
+    versions: Sequence[str] = (),
+    *,
+    platform: bool = False,
+    cwd: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The values of what is declared; empty where nothing is.
+
+    `variables`: name -> value, None where it is not set. `versions`: command -> what it prints (both streams,
+    at most 4,096 bytes; its exit code where that is not 0). `platform`: system, release and machine.
+    """
+    found: dict[str, Any] = {}
+    environ = os.environ if environ is None else environ
+    if variables:
+        found["variables"] = {name: environ.get(name) for name in variables}
+    if versions:
+        found["versions"] = {command: _printed(command, cwd) for command in versions}
+    if platform:
+        name = os.uname()
+        found["platform"] = f"{name.sysname} {name.release} {name.machine}"
+    return found
+
+
+def _printed(command: str, cwd: str | None) -> str:
+    from tallystick.capture.process import run_process
+    from tallystick.model.text import decode_text
+
+    finished = run_process(
+        command, timeout=VERSION_SECONDS, cwd=cwd, stdin=None, stdout_fd=None, stderr_fd=None
+    )
+    text = decode_text(finished.output.kept()[:VERSION_BYTES]).strip()
+    return text if finished.exit_code == 0 else f"{text} (exit code {finished.exit_code})".strip()

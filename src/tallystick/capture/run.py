@@ -1,0 +1,295 @@
+"""Running a command and recording it: that it began, and what it showed.
+
+`run_started` goes into the ledger before the command runs, so that a run which is killed is known to have no
+end; a command whose beginning cannot be recorded is not run at all.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from tallystick.capture.identity import this_process
+from tallystick.capture.process import run_process
+from tallystick.errors import TallystickError
+from tallystick.model.entry import Entry
+from tallystick.model.record import dropped_details
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from tallystick.capture.inbox import RunControl
+    from tallystick.capture.result import Finished
+    from tallystick.ledger import Ledger
+    from tallystick.stores.base import Head
+    from tallystick.workspace import PendingSnapshot, Snapshot, Workspace
+
+NOT_RECORDED = 125
+"""The exit code where the run could not be recorded."""
+DEFAULT_SECONDS = 24 * 3600
+"""How long a run without a timeout may take before it is held to be interrupted."""
+DEADLINE_SLACK = 60
+
+
+class Judgement:
+    """What a command's end comes to: the recorded status, why, and what goes into `details.run` besides."""
+
+    __slots__ = ("details", "reason", "status")
+
+    def __init__(self, status: str, reason: str, details: Mapping[str, Any] | None = None) -> None:
+        self.status = status
+        self.reason = reason
+        self.details = details or {}
+
+
+class Run:
+    """What is to be run, for which task and criterion, and what it is bound to."""
+
+    __slots__ = (
+        "argv",
+        "criterion_id",
+        "environment",
+        "judge",
+        "patterns",
+        "phase_id",
+        "products",
+        "task_id",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        task_id: str,
+        argv: Sequence[str] | str,
+        *,
+        criterion_id: str = "",
+        phase_id: str = "",
+        timeout: float | None = None,
+        patterns: Sequence[str] = (),
+        products: Mapping[str, Sequence[str]] | None = None,
+        environment: Mapping[str, Any] | None = None,
+        judge: Callable[[Finished], Judgement] | None = None,
+    ) -> None:
+        self.task_id = task_id
+        self.argv = argv
+        self.criterion_id = criterion_id
+        self.phase_id = phase_id
+        self.timeout = timeout
+        self.patterns = patterns
+        self.products = products or {}
+        """Path -> blob ids that earlier runs left: not inputs while they are that."""
+        self.environment = environment or {}
+        """`variables`, `versions`, `platform` as the plan declares them."""
+        self.judge = judge or by_exit_code
+
+    @property
+    def command(self) -> str:
+        """The command as it is recorded: the string itself, or the list as a shell would take it."""
+        return self.argv if isinstance(self.argv, str) else shlex.join(self.argv)
+
+
+class RunResult:
+    """How a recorded run ended, and where it stands in the ledger."""
+
+    __slots__ = ("finished", "head", "status")
+
+    def __init__(self, finished: Finished, head: Head, status: str) -> None:
+        self.finished = finished
+        self.head = head
+        self.status = status
+
+
+class NotRecordedError(TallystickError):
+    """The run could not be recorded; `ran` is the command's end, or None where it was not run."""
+
+    exit_code = NOT_RECORDED
+
+    def __init__(self, cause: TallystickError, ran: Finished | None) -> None:
+        what = "the command was not run" if ran is None else f"the command ended with {ran.exit_code}"
+        super().__init__(f"{what}, but is not recorded: {cause}")
+        self.ran = ran
+
+
+def by_exit_code(finished: Finished) -> Judgement:
+    """`pass` for exit code 0, else `fail`."""
+    if finished.timed_out:
+        return Judgement("fail", "timed out")
+    if finished.signal is not None:
+        return Judgement("fail", f"ended by signal {finished.signal}")
+    return Judgement("pass" if finished.exit_code == 0 else "fail", f"exit code was {finished.exit_code}")
+
+
+def run_command(
+    ledger: Ledger,
+    workspace: Workspace,
+    run: Run,
+    *,
+    before: PendingSnapshot | None = None,
+    now: Callable[[float], str],
+    control: RunControl | None = None,
+    streams: tuple[int | None, int | None, int | None] = (0, 1, 2),
+    on_output: Callable[[bytes], None] | None = None,
+) -> RunResult:
+    """Run the command and record `run_started` before and the result after it.
+
+    `before`: a snapshot of the content that is already being taken. `now` gives the time that many seconds
+    from now (RFC 3339). Raises NotRecordedError where the ledger cannot take the entries.
+    """
+    from tallystick.capture.executable import DigestTask
+    from tallystick.workspace.changes import change_times
+
+    digest = DigestTask(run.argv, cwd=workspace.root)
+    pending = before or workspace.start_snapshot()
+    try:
+        content = pending.result()
+        times = change_times(workspace, content.paths(run.patterns))
+        started = _record_start(ledger, run, content, now)
+    except TallystickError as error:
+        raise NotRecordedError(error, None) from None
+    stdin, stdout, stderr = streams
+    finished = run_process(
+        run.argv,
+        timeout=run.timeout,
+        on_output=on_output,
+        stdin=stdin,
+        stdout_fd=stdout,
+        stderr_fd=stderr,
+        control=control,
+    )
+    try:
+        with content, workspace.snapshot() as after:
+            judgement = run.judge(finished)
+            details = {
+                "run": {
+                    **_outcome(finished, started.position, digest.result()),
+                    **_observed(run, workspace),
+                    **_content_run(workspace, run, content, after, times),
+                    **judgement.details,
+                },
+                "content": bound_content(run, content, after),
+            }
+        head = ledger.append(run.task_id, _result_entry(run, finished, judgement, details))
+    except TallystickError as error:
+        raise NotRecordedError(error, finished) from None
+    return RunResult(finished, head, judgement.status)
+
+
+def _record_start(ledger: Ledger, run: Run, content: Snapshot, now: Callable[[float], str]) -> Head:
+    limit = run.timeout if run.timeout is not None else DEFAULT_SECONDS
+    watcher = {name: value for name, value in this_process().items() if value}
+    details = {"run": {**watcher, "deadline": now(limit + DEADLINE_SLACK), "before": content.fingerprint()}}
+    entry = Entry(
+        type="run_started",
+        criterion_id=run.criterion_id,
+        status="running",
+        command=run.command,
+        details=details,
+    )
+    return ledger.append(run.task_id, entry)
+
+
+def _outcome(finished: Finished, started: int, executable: Mapping[str, Any] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "exit_code": finished.exit_code,
+        "started": started,
+        "duration_ms": finished.duration_ms,
+    }
+    if finished.signal is not None:
+        found["signal"] = finished.signal
+    if finished.timed_out:
+        found["timed_out"] = True
+    if executable is not None:
+        found["executable"] = dict(executable)
+    return found
+
+
+def _observed(run: Run, workspace: Workspace) -> dict[str, Any]:
+    if not run.environment:
+        return {}
+    from tallystick.capture.environment import observe_environment
+
+    return {"environment": observe_environment(**run.environment, cwd=workspace.root)}
+
+
+def _content_run(
+    workspace: Workspace, run: Run, before: Snapshot, after: Snapshot, times: Mapping[str, object]
+) -> dict[str, Any]:
+    """The fingerprints before and after, what the run left, and which inputs moved or were touched."""
+    from tallystick.workspace.changes import change_times, touched
+
+    found: dict[str, Any] = {"before": before.fingerprint(), "after": after.fingerprint()}
+    made = made_by_run(run, before, after)
+    if made:
+        found["products"] = made
+    if moved := moved_inputs(run, before, after):
+        found["moved"] = moved
+    elif put_back := touched(times, change_times(workspace, after.paths(run.patterns))):
+        found["touched"] = list(put_back)[:100]
+    return found
+
+
+def made_by_run(run: Run, before: Snapshot, after: Snapshot) -> dict[str, str]:
+    """Untracked files that first appeared during the run, or products of earlier runs that it wrote anew."""
+    if before.tree == after.tree:
+        return {}
+    from tallystick.workspace.changes import products
+
+    made = dict(products(before, after))
+    for path, blobs in run.products.items():
+        was, now = before.blob(path), after.blob(path)
+        if was in blobs and now and now != was:
+            made[path] = now
+    return made
+
+
+def moved_inputs(run: Run, before: Snapshot, after: Snapshot) -> list[str]:
+    """The inputs whose content differs after the run, products apart; at most 100 paths."""
+    if before.fingerprint() == after.fingerprint():
+        return []
+    made = {
+        path: [*run.products.get(path, ()), blob] for path, blob in made_by_run(run, before, after).items()
+    }
+    without = {**run.products, **made}
+    if before.inputs_digest(run.patterns, without=without) == after.inputs_digest(
+        run.patterns, without=without
+    ):
+        return []
+    old = {path: (mode, blob) for mode, _, blob, path in before.matching(run.patterns)}
+    new = {path: (mode, blob) for mode, _, blob, path in after.matching(run.patterns)}
+    names = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
+    return [path for path in names if path not in without][:100]
+
+
+def bound_content(run: Run, before: Snapshot, after: Snapshot) -> dict[str, Any]:
+    """What the result is bound to: the content before, which is the content after where nothing moved."""
+    from tallystick.workspace.binding import content_details
+
+    details = content_details(before, run.patterns, without=run.products)
+    if moved_inputs(run, before, after):
+        del details["inputs"]
+    return details
+
+
+def _result_entry(run: Run, finished: Finished, judgement: Judgement, details: dict[str, Any]) -> Entry:
+    keeper = finished.output
+    if keeper.dropped is not None:
+        details["output"] = dropped_details(*keeper.dropped)
+    return Entry(
+        type="criterion" if run.criterion_id else "run",
+        criterion_id=run.criterion_id,
+        phase_id=run.phase_id,
+        status=judgement.status,
+        reason=judgement.reason,
+        command=run.command,
+        exit_code=finished.exit_code,
+        output=keeper.kept(),
+        details=details,
+    )
+
+
+def own_files(ledger: Ledger) -> list[str]:
+    """The files that the ledger itself lies in: never content."""
+    files: list[str] = getattr(ledger.store, "files", list)()
+    return [os.path.abspath(path) for path in files]

@@ -1,0 +1,73 @@
+"""What a command works on: which ledger, which task."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from tallystick.errors import InputError, NotFoundError
+from tallystick.ledger import Ledger
+from tallystick.location import current_branch
+from tallystick.model.ids import require_id
+
+if TYPE_CHECKING:
+    import argparse
+
+BRANCH_VARIABLES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
+
+
+def open_ledger(options: argparse.Namespace, *, write: bool = False) -> Ledger:
+    """The ledger that the options name. Commands that write make it where there is none; others never do."""
+    return Ledger.open(options.ledger, create=write, read_only=not write)
+
+
+def task_of(named: str | None) -> str:
+    """The task: what is named, else `TALLYSTICK_TASK`, the git branch, the CI's branch.
+
+    Raises InputError where none of them says.
+    """
+    if named is not None:
+        return named
+    environment = os.environ.get("TALLYSTICK_TASK")
+    if environment:
+        return environment
+    found = current_branch(os.getcwd())
+    for variable in BRANCH_VARIABLES:
+        found = found or os.environ.get(variable, "")
+    if not found:
+        raise InputError(
+            "no task is named, and there is no git branch", advice="name one with -t TASK or $TALLYSTICK_TASK"
+        )
+    return found
+
+
+def new_task_of(named: str | None) -> str:
+    """The task to write to; its id must be one of ours."""
+    return require_id(task_of(named), "the task id")
+
+
+def position_of(ledger: Ledger, task_id: str, name: str) -> int:
+    """The position that a name on the command line stands for: digits are a position, else an entry's id.
+
+    An id that repeats means its newest entry. Raises NotFoundError.
+    """
+    if name.isascii() and name.isdigit():
+        return int(name)
+    found = 0
+    for recorded in ledger.entries(task_id, outputs=False):
+        if recorded.entry.id == name:
+            found = recorded.position
+    if not found:
+        raise NotFoundError(f"no entry has the id {name!r}", where=task_id, advice="notch log lists them")
+    return found
+
+
+def read_argument(value: str, what: str) -> bytes:
+    """The argument as bytes; `-` means standard input."""
+    if value != "-":
+        return os.fsencode(value)
+    import sys
+
+    if sys.stdin is None:
+        raise InputError(f"{what} is to come from standard input, which is closed")
+    return sys.stdin.buffer.read()

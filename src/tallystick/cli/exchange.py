@@ -1,0 +1,139 @@
+"""import, export, backup: evidence on the move."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from tallystick.cli.context import open_ledger
+from tallystick.cli.files import read_file, write_new
+from tallystick.cli.parser import Command
+from tallystick.cli.terminal import Progress, print_json
+from tallystick.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from tallystick.ledger import Ledger
+    from tallystick.model import Session
+    from tallystick.stores.base import Head
+
+FORMATS = ("json", "jsonl", "scafld")
+
+
+def _import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="- reads standard input")
+    parser.add_argument("--format", metavar="F", help="scafld; default: what the file looks like")
+    parser.add_argument(
+        "--dialect", choices=("2.3", "2.5"), help="of a scafld session; default: what it looks like"
+    )
+    parser.add_argument(
+        "-t", "--task", metavar="TASK", help="into this task instead of the one that the file names"
+    )
+
+
+def _import(options: argparse.Namespace) -> int:
+    if options.task and len(options.files) > 1:
+        raise InputError("-t goes with one file")
+    done = []
+    with open_ledger(options, write=True) as ledger:
+        sessions = [_read_session(path, options, ledger) for path in options.files]
+        for path, session in zip(options.files, sessions, strict=True):
+            done.append((path, session, _record(ledger, session)))
+    if options.json:
+        print_json(
+            [
+                {"file": path, "task_id": session.task_id, "position": head.position, "root": head.root}
+                for path, session, head in done
+            ]
+        )
+    else:
+        for path, session, head in done:
+            print(f"{path}: {len(session.entries)} entries of {session.task_id}, head {head}")
+    return 0
+
+
+def _read_session(path: str, options: argparse.Namespace, ledger: Ledger) -> Session:
+    from tallystick.exchange import scafld
+    from tallystick.exchange.formats import detect_format
+
+    data = sys.stdin.buffer.read() if path == "-" else read_file(path, ledger)
+    name = options.format or detect_format(data, path)
+    if name != "scafld":
+        raise InputError(f"{name} files cannot be imported", where=path, advice="formats: scafld")
+    session = scafld.loads(data, dialect=options.dialect, where=path)
+    session = session.replace(task_id=options.task) if options.task else session
+    if not session.task_id:
+        raise InputError("the session names no task", where=path, advice="name one with -t")
+    return session
+
+
+def _record(ledger: Ledger, session: Session) -> Head:
+    from tallystick.exchange.scafld import comparable
+
+    return ledger.import_session(session, comparable=comparable)
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="the task")
+    parser.add_argument("--format", choices=FORMATS, default="json", help="default: json")
+    parser.add_argument(
+        "--dialect", choices=("2.3", "2.5"), help="of a scafld session; default: as it came in"
+    )
+    parser.add_argument("-o", "--to", metavar="FILE", help="write it there instead of standard output")
+
+
+def _export(options: argparse.Namespace) -> int:
+    with open_ledger(options) as ledger:
+        pieces = _pieces(ledger, options)
+        if options.to and options.to != "-":
+            write_new(options.to, pieces)
+            return 0
+        sys.stdout.flush()
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    return 0
+
+
+def _pieces(ledger: Ledger, options: argparse.Namespace) -> Iterable[bytes]:
+    if options.format == "scafld":
+        from tallystick.exchange import scafld
+
+        return [scafld.dumps(ledger.session(options.task), dialect=options.dialect)]
+    from tallystick.exchange import json_export
+
+    head = ledger.head(options.task)
+    entries = ledger.entries(options.task, 1, head.position)
+    if options.format == "jsonl":
+        return json_export.to_jsonl(entries)
+    return json_export.to_json(entries)
+
+
+def _backup_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a new file")
+
+
+def _backup(options: argparse.Namespace) -> int:
+    progress = Progress("copying")
+    with open_ledger(options) as ledger:
+        copy = getattr(ledger.store, "backup", None)
+        if copy is None:
+            raise InputError(
+                "this store is not one file", where=ledger.url, advice="use the database's own backup"
+            )
+        copy(options.file, progress.at)
+    progress.end()
+    if options.json:
+        print_json({"file": options.file, "ledger_id": ledger.ledger_id})
+    else:
+        print(f"copied the ledger to {options.file}")
+    return 0
+
+
+COMMANDS = {
+    "import": Command(_import_arguments, _import, "  notch import .scafld/runs/add-cache/session.json"),
+    "export": Command(_export_arguments, _export, "  notch export add-cache --format scafld > session.json"),
+    "backup": Command(_backup_arguments, _backup, "  notch backup ledger-2026-11-24.db"),
+}

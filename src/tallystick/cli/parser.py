@@ -1,0 +1,58 @@
+"""Parsing one command's arguments, so that its help and its errors look like every other command's."""
+
+from __future__ import annotations
+
+import argparse
+from collections import namedtuple
+from typing import TYPE_CHECKING
+
+from tallystick.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+Command = namedtuple("Command", "add_arguments run example")
+"""A command: what it adds to its parser, what it does (returns the exit code), an example for its help."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One command's parser. Errors are InputErrors, so that they end like all bad input: one line, exit 2."""
+
+    def __init__(self, name: str, summary: str, example: str) -> None:
+        super().__init__(
+            prog=f"notch {name}",
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=f"example:\n{example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `main` prints."""
+        raise InputError(
+            message, where=self.prog.removeprefix("notch "), advice=f"{self.prog} --help tells more"
+        )
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """The options. Raises InputError for anything that is not one."""
+        return self.parse_args(arguments)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """What every command takes."""
+    parser.add_argument("--ledger", metavar="URL", help="the ledger: a path, sqlite:///… or postgresql://…")
+    if not any(action.dest == "json" for action in parser._actions):
+        parser.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
+def add_task(parser: argparse.ArgumentParser) -> None:
+    """The task by option, for commands that write."""
+    parser.add_argument("-t", "--task", metavar="TASK", help="default: $TALLYSTICK_TASK, else the git branch")
+
+
+def add_task_argument(parser: argparse.ArgumentParser) -> None:
+    """The task as an optional argument, for commands that read."""
+    parser.add_argument(
+        "task", nargs="?", metavar="TASK", help="default: $TALLYSTICK_TASK, else the git branch"
+    )

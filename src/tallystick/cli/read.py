@@ -1,0 +1,211 @@
+"""status, log, show, tasks, artifact: looking at what is recorded."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from tallystick.cli.context import open_ledger, position_of, task_of
+from tallystick.cli.parser import Command, add_task_argument
+from tallystick.cli.terminal import ago, bold, paint, print_json, table
+from tallystick.model.text import printable
+
+if TYPE_CHECKING:
+    import argparse
+
+    from tallystick.ledger import Recorded, State
+
+SHOWN_OUTPUT = 4000
+
+
+def _status_arguments(parser: argparse.ArgumentParser) -> None:
+    add_task_argument(parser)
+
+
+def _status(options: argparse.Namespace) -> int:
+    task_id = task_of(options.task)
+    with open_ledger(options) as ledger:
+        state = ledger.state(task_id)
+    if options.json:
+        print_json(state_json(state))
+        return 0
+    entries = "entry" if state.head.position == 1 else "entries"
+    print(f"{bold(printable(state.task_id))}  {state.head.position} {entries}  head {state.head}")
+    for title, states in (("criterion", state.criteria), ("phase", state.phases)):
+        if states:
+            print()
+            rows = [(name, one.status, ago(one.updated_at), one.reason) for name, one in states.items()]
+            table((title, "status", "when", "why"), rows, kind=1)
+    if not state.criteria and not state.phases:
+        print("no entry names a criterion or a phase yet")
+    return 0
+
+
+def state_json(state: State) -> dict[str, object]:
+    """What `notch status --json` prints."""
+    return {
+        "task_id": state.task_id,
+        "ledger_id": state.ledger_id,
+        "position": state.head.position,
+        "root": state.head.root,
+        "criteria": {name: one.to_dict() for name, one in state.criteria.items()},
+        "phases": {name: one.to_dict() for name, one in state.phases.items()},
+    }
+
+
+def _log_arguments(parser: argparse.ArgumentParser) -> None:
+    add_task_argument(parser)
+    parser.add_argument("-n", "--number", type=_count, metavar="N", help="only the newest N entries")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _log(options: argparse.Namespace) -> int:
+    task_id = task_of(options.task)
+    with open_ledger(options) as ledger:
+        last = ledger.head(task_id).position
+        start = 1 if options.number is None else max(1, last - options.number + 1)
+        found = ledger.entries(task_id, start, outputs=False)
+        if options.json:
+            import json
+
+            separator = "["
+            for recorded in found:
+                sys.stdout.write(separator + json.dumps(recorded_json(recorded), ensure_ascii=False))
+                separator = ",\n"
+            sys.stdout.write("[]\n" if separator == "[" else "]\n")
+            return 0
+        rows = [
+            (
+                str(one.position),
+                ago(one.at),
+                one.entry.type,
+                one.entry.criterion_id or one.entry.phase_id,
+                one.entry.status,
+                _what(one),
+            )
+            for one in found
+        ]
+    table(("#", "when", "type", "names", "status", "what"), rows, kind=4)
+    return 0
+
+
+def _what(recorded: Recorded) -> str:
+    entry = recorded.entry
+    if "text" in recorded.erased:
+        return "(erased)"
+    return "; ".join(text for text in (entry.reason, entry.command, entry.path) if text)
+
+
+def recorded_json(recorded: Recorded) -> dict[str, object]:
+    """An entry as `log`, `show` and `export` print it: position, time, what was erased, and its fields."""
+    document: dict[str, object] = {"position": recorded.position, "at": recorded.at}
+    if recorded.erased:
+        document["erased"] = list(recorded.erased)
+    return {**document, **recorded.entry.to_dict()}
+
+
+def _show_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="the task")
+    parser.add_argument("entry", metavar="ID|POSITION", help="digits are a position, anything else an id")
+
+
+def _show(options: argparse.Namespace) -> int:
+    with open_ledger(options) as ledger:
+        position = position_of(ledger, options.task, options.entry)
+        recorded = ledger.entry(options.task, position)
+    if options.json:
+        print_json(recorded_json(recorded))
+        return 0
+    import json
+
+    entry = recorded.entry
+    print(bold(f"{printable(options.task)} #{recorded.position}") + f"  recorded {recorded.at}")
+    for name, value in entry.to_dict().items():
+        if name == "details":
+            print("details")
+            text = json.dumps(value, ensure_ascii=False, indent=2)
+            print("\n".join(f"  {printable(line)}" for line in text.splitlines()))
+        elif name != "output" and value != "":
+            shown = printable(str(value), keep_newlines=True).replace("\n", "\n              ")
+            print(f"{name:<12}  {paint(shown, shown) if name == 'status' else shown}")
+    if recorded.erased:
+        print(f"{'erased':<12}  {', '.join(recorded.erased)}")
+    if entry.output:
+        _print_output(entry.output, options)
+    return 0
+
+
+def _print_output(output: str, options: argparse.Namespace) -> None:
+    print("output")
+    shown = output[-SHOWN_OUTPUT:]
+    if len(shown) < len(output):
+        print(
+            f"  … {len(output) - len(shown)} characters before;"
+            f" notch artifact {options.task} {options.entry} prints all"
+        )
+    for line in shown.splitlines():
+        print(f"  {printable(line)}")
+
+
+def _tasks_arguments(parser: argparse.ArgumentParser) -> None:
+    del parser
+
+
+def _tasks(options: argparse.Namespace) -> int:
+    with open_ledger(options) as ledger:
+        own = ledger.ledger_id
+        found = list(ledger.tasks())
+    if options.json:
+        print_json(
+            [
+                {
+                    "task_id": one.task_id,
+                    "ledger_id": one.ledger_id,
+                    "position": one.head.position,
+                    "root": one.head.root,
+                }
+                for one in found
+            ]
+        )
+        return 0
+    rows = [
+        (one.task_id, str(one.head.position), "" if one.ledger_id == own else one.ledger_id, one.head.root)
+        for one in found
+    ]
+    if not rows:
+        print("no task yet")
+    table(("task", "entries", "ledger", "root"), rows)
+    return 0
+
+
+def _artifact_arguments(parser: argparse.ArgumentParser) -> None:
+    _show_arguments(parser)
+    parser.add_argument("-o", "--to", metavar="FILE", help="write it there instead of standard output")
+
+
+def _artifact(options: argparse.Namespace) -> int:
+    with open_ledger(options) as ledger:
+        output = ledger.output(options.task, position_of(ledger, options.task, options.entry))
+    if options.to and options.to != "-":
+        from tallystick.cli.files import write_new
+
+        write_new(options.to, [output])
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(output)
+    return 0
+
+
+COMMANDS = {
+    "status": Command(_status_arguments, _status, "  notch status add-cache"),
+    "log": Command(_log_arguments, _log, "  notch log add-cache -n 5"),
+    "show": Command(_show_arguments, _show, "  notch show add-cache 3"),
+    "tasks": Command(_tasks_arguments, _tasks, "  notch tasks --json"),
+    "artifact": Command(_artifact_arguments, _artifact, "  notch artifact add-cache 3 > tests.log"),
+}

@@ -1,0 +1,112 @@
+"""verify: recomputing the history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tallystick.cli.context import open_ledger
+from tallystick.cli.parser import Command
+from tallystick.cli.terminal import Progress, paint, print_json
+from tallystick.errors import InputError, StoreUnavailableError, TamperedError
+from tallystick.model.text import printable
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from tallystick.ledger import Ledger
+    from tallystick.verification import Fault, Verified
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help="default: all of them, and the store itself")
+    parser.add_argument(
+        "--head", metavar="POSITION:ROOT", help="a head seen earlier, which the task's history must extend"
+    )
+
+
+def _verify(options: argparse.Namespace) -> int:
+    if options.head and len(options.tasks) != 1:
+        raise InputError("--head belongs to one task", advice="name the task")
+    from tallystick.verification import Fault
+
+    sessions: list[Verified] = []
+    faults: list[Fault] = []
+    progress = Progress("verifying")
+    with open_ledger(options) as ledger:
+        for found in _inspect(ledger, options, progress):
+            if isinstance(found, Fault):
+                faults.append(found)
+            else:
+                sessions.append(found)
+    progress.end()
+    if options.json:
+        print_json(_json(sessions, faults))
+    else:
+        _print(sessions, faults)
+    if faults or any(one.faults for one in sessions):
+        return TamperedError.exit_code
+    return StoreUnavailableError.exit_code if any(one.closed for one in sessions) else 0
+
+
+def _inspect(ledger: Ledger, options: argparse.Namespace, progress: Progress) -> Iterator[Verified | Fault]:
+    if not options.tasks:
+        yield from ledger.inspect(progress=progress.advance)
+    for task_id in options.tasks:
+        yield from ledger.inspect(task_id, head=options.head, progress=progress.advance)
+
+
+def _json(sessions: list[Verified], faults: list[Fault]) -> dict[str, object]:
+    def shown(fault: Fault) -> dict[str, object]:
+        return {"task_id": fault.task_id, "position": fault.position, "what": fault.what}
+
+    return {
+        "ok": not faults and not any(one.faults or one.closed for one in sessions),
+        "faults": [shown(fault) for fault in faults],
+        "sessions": [
+            {
+                "task_id": one.task_id,
+                "ledger_id": one.ledger_id,
+                "position": one.head.position,
+                "root": one.head.root,
+                "erased": one.erased,
+                "closed": one.closed,
+                "faults": [shown(fault) for fault in one.faults],
+            }
+            for one in sessions
+        ],
+    }
+
+
+SHOWN_FAULTS = 10
+
+
+def _print(sessions: list[Verified], faults: list[Fault]) -> None:
+    for fault in faults:
+        print(paint("TAMPERED", "fail") + f"  the store: {printable(str(fault))}")
+    for one in sessions:
+        name = printable(one.task_id)
+        if one.faults:
+            print(paint("TAMPERED", "fail") + f"  {name}: {len(one.faults)} of its parts are not as recorded")
+            for fault in one.faults[:SHOWN_FAULTS]:
+                where = "" if fault.position is None else f"position {fault.position}: "
+                print(f"  {where}{printable(fault.what)}")
+            if len(one.faults) > SHOWN_FAULTS:
+                print(f"  … and {len(one.faults) - SHOWN_FAULTS} more")
+        elif one.closed:
+            print(f"CLOSED    {name}: written to by a later version; upgrade tallystick")
+        else:
+            erased = f", {one.erased} parts erased" if one.erased else ""
+            entries = "entry" if one.head.position == 1 else "entries"
+            print(paint("ok", "pass") + f"  {name}: {one.head.position} {entries}{erased}, head {one.head}")
+    if not sessions and not faults:
+        print("ok  no task yet")
+
+
+COMMANDS = {
+    "verify": Command(
+        _arguments,
+        _verify,
+        "  notch verify\n  notch verify add-cache --head 17:9f2c…   (a head that a CI log kept)",
+    ),
+}
