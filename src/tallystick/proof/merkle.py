@@ -187,6 +187,8 @@ def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[byte
     _require_size(size)
     if not 0 <= index < size:
         raise InputError(f"leaf {index} is not in a tree of {size} leaves")
+    if len(leaf) != 32:
+        raise InputError(f"a leaf hash of {len(leaf)} bytes cannot be in a tree")
     node, first, last = leaf, index, size - 1
     for sibling in proof:
         if len(sibling) != 32 or last == 0:

@@ -121,8 +121,7 @@ class Policy:
         policy = cls()
         builder = _Builder(policy)
         for number, line in enumerate(data.split(b"\n"), 1):
-            items = line.replace(b"\t", b" ").split(b" ")
-            items = [item for item in items if item]
+            items = line.split()
             if not items or items[0].startswith(b"#"):
                 continue
             try:
