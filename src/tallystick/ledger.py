@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from tallystick.clock import format_time, now, parse_time
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
@@ -26,6 +25,7 @@ from tallystick.model.session import Replayer, Rules, Session, state_of
 from tallystick.proof.merkle import leaf_hash, read_root
 from tallystick.stores.base import Head, IdempotencyKey
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
@@ -254,9 +254,7 @@ class Ledger:
         key = self._find(task_id, ledger_id)
         row = self.store.row(key, position)
         if row is None:
-            raise NotFoundError(
-                f"no entry at position {position}", where=task_id, advice="notch log lists them"
-            )
+            raise NotFoundError(f"no entry at position {position}", where=task_id, advice="notch log lists them")
         self._complete(key, row, outputs)
         return open_row(row, task_id, record_decoder(1), outputs=outputs)
 

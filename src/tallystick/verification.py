@@ -7,7 +7,6 @@ aligned to the tree, so that a chunk's nodes are hashed level by level.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from tallystick.errors import InputError, TamperedError
 from tallystick.model.bulk import decode_bulk, decode_many
@@ -17,6 +16,7 @@ from tallystick.model.session import Replayer, sets_phase
 from tallystick.proof.merkle import Edge, leaf_hash
 from tallystick.stores.base import Head
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
@@ -294,9 +294,7 @@ class _Verification:
             if digest is not None and digest != found:
                 self._odd_part(part, positions[offset], digest, salts[offset], parts[offset])
 
-    def _odd_part(
-        self, part: str, position: int, digest: str, salt: bytes | None, data: bytes | None
-    ) -> None:
+    def _odd_part(self, part: str, position: int, digest: str, salt: bytes | None, data: bytes | None) -> None:
         if salt is None and data is None and digest:
             self._missing[position, part] = None
         elif part == "output" and salt is not None and data is None and digest:
@@ -359,10 +357,7 @@ def _perfect_root(level: list[bytes], stored: tuple[bytes, ...]) -> bytes | None
     while len(level) > 1:
         if tuple(level[::2]) != stored[step - 1 :: 2 * step]:
             return None
-        level = [
-            sha256(b"\x01" + left + right).digest()
-            for left, right in zip(level[::2], level[1::2], strict=True)
-        ]
+        level = [sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=True)]
         step *= 2
     return level[0]
 

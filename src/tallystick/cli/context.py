@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from tallystick.errors import InputError, NotFoundError
 from tallystick.ledger import Ledger
 from tallystick.location import current_branch
 from tallystick.model.ids import require_id
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

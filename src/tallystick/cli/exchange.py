@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from tallystick.cli.context import open_ledger
 from tallystick.cli.files import read_file, write_new
@@ -11,6 +10,7 @@ from tallystick.cli.parser import Command
 from tallystick.cli.terminal import Progress, print_json
 from tallystick.errors import InputError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
@@ -25,12 +25,8 @@ FORMATS = ("json", "jsonl", "scafld")
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="- reads standard input")
     parser.add_argument("--format", metavar="F", help="scafld; default: what the file looks like")
-    parser.add_argument(
-        "--dialect", choices=("2.3", "2.5"), help="of a scafld session; default: what it looks like"
-    )
-    parser.add_argument(
-        "-t", "--task", metavar="TASK", help="into this task instead of the one that the file names"
-    )
+    parser.add_argument("--dialect", choices=("2.3", "2.5"), help="of a scafld session; default: what it looks like")
+    parser.add_argument("-t", "--task", metavar="TASK", help="into this task instead of the one that the file names")
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -78,9 +74,7 @@ def _record(ledger: Ledger, session: Session) -> Head:
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help="the task")
     parser.add_argument("--format", choices=FORMATS, default="json", help="default: json")
-    parser.add_argument(
-        "--dialect", choices=("2.3", "2.5"), help="of a scafld session; default: as it came in"
-    )
+    parser.add_argument("--dialect", choices=("2.3", "2.5"), help="of a scafld session; default: as it came in")
     parser.add_argument("-o", "--to", metavar="FILE", help="write it there instead of standard output")
 
 
@@ -120,9 +114,7 @@ def _backup(options: argparse.Namespace) -> int:
     with open_ledger(options) as ledger:
         copy = getattr(ledger.store, "backup", None)
         if copy is None:
-            raise InputError(
-                "this store is not one file", where=ledger.url, advice="use the database's own backup"
-            )
+            raise InputError("this store is not one file", where=ledger.url, advice="use the database's own backup")
         copy(options.file, progress.at)
     progress.end()
     if options.json:

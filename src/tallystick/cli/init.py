@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from tallystick.cli.context import open_ledger
 from tallystick.cli.parser import Command
 from tallystick.cli.terminal import print_json
 from tallystick.location import work_tree_root
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections import namedtuple
-from typing import TYPE_CHECKING
 
 from tallystick.errors import InputError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
@@ -24,15 +24,16 @@ class Parser(argparse.ArgumentParser):
             prog=f"notch {name}",
             description=f"{summary[0].upper()}{summary[1:]}.",
             epilog=f"example:\n{example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
 
+    def _get_formatter(self) -> argparse.HelpFormatter:
+        """Without a width argparse imports shutil, for every option that is added."""
+        return argparse.RawDescriptionHelpFormatter(self.prog, width=100)
+
     def error(self, message: str) -> NoReturn:
         """Raise what `main` prints."""
-        raise InputError(
-            message, where=self.prog.removeprefix("notch "), advice=f"{self.prog} --help tells more"
-        )
+        raise InputError(message, where=self.prog.removeprefix("notch "), advice=f"{self.prog} --help tells more")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """The options. Raises InputError for anything that is not one."""
@@ -53,6 +54,4 @@ def add_task(parser: argparse.ArgumentParser) -> None:
 
 def add_task_argument(parser: argparse.ArgumentParser) -> None:
     """The task as an optional argument, for commands that read."""
-    parser.add_argument(
-        "task", nargs="?", metavar="TASK", help="default: $TALLYSTICK_TASK, else the git branch"
-    )
+    parser.add_argument("task", nargs="?", metavar="TASK", help="default: $TALLYSTICK_TASK, else the git branch")

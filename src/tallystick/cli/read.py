@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from tallystick.cli.context import open_ledger, position_of, task_of
 from tallystick.cli.parser import Command, add_task_argument
 from tallystick.cli.terminal import ago, bold, paint, print_json, table
 from tallystick.model.text import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from tallystick.cli.context import new_task_of, open_ledger, read_argument
 from tallystick.cli.parser import Command, add_task
@@ -14,6 +13,7 @@ from tallystick.model import ENTRY_WORKSPACE_BASELINE, Entry
 from tallystick.model.ids import require_id
 from tallystick.model.jsontext import loads
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from typing import Any
@@ -28,9 +28,7 @@ INTEGER_64 = 2**63
 
 def _record_arguments(parser: argparse.ArgumentParser) -> None:
     add_task(parser)
-    parser.add_argument(
-        "--type", required=True, metavar="T", help="criterion, phase, note, manual_evidence, …"
-    )
+    parser.add_argument("--type", required=True, metavar="T", help="criterion, phase, note, manual_evidence, …")
     parser.add_argument("-c", "--criterion", default="", metavar="ID", help="the criterion it is about")
     parser.add_argument("-p", "--phase", default="", metavar="ID", help="the phase it belongs to")
     parser.add_argument("--status", default="", help="pass, fail, …")
@@ -38,9 +36,7 @@ def _record_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--provider", default="", help="who or what reports it")
     parser.add_argument("--command", default="", help="the command it is about")
     parser.add_argument("--exit-code", type=int, default=0, metavar="N", help="the command's exit code")
-    parser.add_argument(
-        "--output", default="", metavar="TEXT|-", help="what was printed; - reads standard input"
-    )
+    parser.add_argument("--output", default="", metavar="TEXT|-", help="what was printed; - reads standard input")
     parser.add_argument("--path", default="", help="a file it is about")
     parser.add_argument("--id", default="", help="default: entry-POSITION")
     parser.add_argument("--recorded-at", default="", metavar="TIME", help="RFC 3339; default: now")
@@ -96,9 +92,7 @@ def _details(text: str | None) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError("not a JSON object", where="--details", advice='write it like {"key": "value"}')
     if taken := [name for name in OURS if name in value]:
-        raise InputError(
-            f"{taken[0]!r} is written by notch alone", where="--details", advice="use another name"
-        )
+        raise InputError(f"{taken[0]!r} is written by notch alone", where="--details", advice="use another name")
     return value
 
 

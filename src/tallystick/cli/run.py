@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from tallystick.cli.context import new_task_of, open_ledger
 from tallystick.cli.parser import Command, add_task
@@ -12,6 +11,7 @@ from tallystick.errors import InputError, TallystickError
 from tallystick.location import find_ledger, sqlite_path
 from tallystick.model.ids import require_id
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
@@ -23,9 +23,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--criterion", default="", metavar="ID", help="the criterion that it shows")
     parser.add_argument("-p", "--phase", default="", metavar="ID", help="the phase it belongs to")
     parser.add_argument("--timeout", type=float, metavar="S", help="end it after S seconds (exit code 124)")
-    parser.add_argument(
-        "command", nargs="*", metavar="-- CMD…", help="a list; one word with spaces goes to sh -c"
-    )
+    parser.add_argument("command", nargs="*", metavar="-- CMD…", help="a list; one word with spaces goes to sh -c")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from tallystick.model.text import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
@@ -64,11 +64,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, kind: int | N
     cells = [[shorten(cell, 60) for cell in row[:-1]] + [row[-1]] for row in rows]
     widths = [max(len(header[n]), *(len(row[n]) for row in cells)) for n in range(len(header) - 1)]
     left = max(width() - sum(widths) - 2 * len(widths), 20)
-    print(
-        bold(
-            "  ".join([*(f"{name:<{size}}" for name, size in zip(header, widths, strict=False)), header[-1]])
-        )
-    )
+    print(bold("  ".join([*(f"{name:<{size}}" for name, size in zip(header, widths, strict=False)), header[-1]])))
     for row in cells:
         parts = []
         for n, size in enumerate(widths):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tallystick.cli.context import open_ledger
 from tallystick.cli.parser import Command
 from tallystick.cli.terminal import Progress, paint, print_json
 from tallystick.errors import InputError, StoreUnavailableError, TamperedError
 from tallystick.model.text import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tallystick.model.frozen import EMPTY, Frozen, FrozenDict, frozen_json, set_once
 from tallystick.model.text import BLANK, clean_text, decode_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Self
@@ -137,9 +136,7 @@ class Entry(Frozen):
     def to_dict(self) -> dict[str, Any]:
         """Fields by name in the session format's order, empty ones left out except `type`, `recorded_at`."""
         return {
-            name: value
-            for name in self.FIELDS
-            if (value := getattr(self, name)) or name in ("type", "recorded_at")
+            name: value for name in self.FIELDS if (value := getattr(self, name)) or name in ("type", "recorded_at")
         }
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn, Self
 
@@ -100,7 +100,5 @@ def frozen_json(value: Any, depth: int = _DEPTH) -> Any:
     if isinstance(value, list | tuple):
         return FrozenList([i if i.__class__ in _FROZEN else frozen_json(i, depth - 1) for i in value])
     if isinstance(value, Mapping):
-        return FrozenDict(
-            {key: i if i.__class__ in _FROZEN else frozen_json(i, depth - 1) for key, i in value.items()}
-        )
+        return FrozenDict({key: i if i.__class__ in _FROZEN else frozen_json(i, depth - 1) for key, i in value.items()})
     return value

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from json.encoder import encode_basestring as quote
-from typing import TYPE_CHECKING
 
 from tallystick.errors import InputError
 from tallystick.model.text import clean_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -46,9 +46,7 @@ def _checked(value: Any, where: str, depth: int, limit: int) -> Any:
         return clean_text(str(value))
     if isinstance(value, int):
         if not -limit <= value <= limit - (limit == _WIDE_INTEGER):
-            raise InputError(
-                "integer too large to be read the same everywhere", where=where, advice="give it as text"
-            )
+            raise InputError("integer too large to be read the same everywhere", where=where, advice="give it as text")
         return int(value)
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
@@ -115,9 +113,7 @@ def loads(data: bytes | str, where: str) -> Any:
             parse_float=_float,
         )
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"not JSON: {error.msg} at line {error.lineno} column {error.colno}", where=where
-        ) from None
+        raise InputError(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}", where=where) from None
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 at byte {error.start}", where=where) from None
     except RecursionError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from tallystick.errors import InputError
 from tallystick.model.entry import Entry
@@ -18,6 +17,7 @@ from tallystick.model.output import OUTPUT_LIMIT, OutputKeeper
 from tallystick.model.session import Origin
 from tallystick.model.text import clean_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
@@ -363,9 +363,7 @@ class Header(Frozen):
         v: int = VERSION,
         kind: str = "session",
     ) -> None:
-        for name, value in zip(
-            self.FIELDS, (v, kind, at, ledger, task_id, created_at, rules, origin), strict=True
-        ):
+        for name, value in zip(self.FIELDS, (v, kind, at, ledger, task_id, created_at, rules, origin), strict=True):
             set_once(self, name, value)
 
     @property

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from tallystick.model.entry import Entry, StateRecord
 from tallystick.model.frozen import Frozen, set_once
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, Protocol

@@ -8,10 +8,10 @@ the ones below it, so any proof reads O(log² n) of them and nothing is ever rew
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from tallystick.errors import CheckFailedError, InputError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Protocol
@@ -213,14 +213,10 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     Raises InputError for a malformed proof, CheckFailedError where it leads to another root.
     """
     if root_from_inclusion(leaf, index, size, proof) != root:
-        raise CheckFailedError(
-            f"the inclusion proof of leaf {index} does not lead to the root of {size} leaves"
-        )
+        raise CheckFailedError(f"the inclusion proof of leaf {index} does not lead to the root of {size} leaves")
 
 
-def verify_consistency(
-    old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]
-) -> None:
+def verify_consistency(old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> None:
     """Check that the tree (size, root) extends the tree (old_size, old_root). RFC 9162 section 2.1.4.2.
 
     Raises InputError for a malformed proof, CheckFailedError where it does not hold.

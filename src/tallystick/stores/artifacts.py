@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import zlib
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from tallystick.errors import TamperedError
 from tallystick.stores.base import CHUNK_BYTES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,9 +28,7 @@ def unpack(digest: bytes, data: bytes, *, task_id: str, position: int) -> bytes:
     try:
         piece = reader.decompress(data, CHUNK_BYTES)
     except zlib.error:
-        raise TamperedError(
-            "a piece of the output cannot be read", task_id=task_id, position=position
-        ) from None
+        raise TamperedError("a piece of the output cannot be read", task_id=task_id, position=position) from None
     if not reader.eof or reader.unused_data:
         raise TamperedError("a piece of the output cannot be read", task_id=task_id, position=position)
     return piece

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tallystick.errors import InputError
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.session import sets_phase
 from tallystick.proof.merkle import Edge, leaf_hash
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any, Protocol
@@ -48,14 +47,8 @@ class Head(Frozen):
     def parse(cls, text: str) -> Head:
         """The head that `str` wrote. Raises InputError otherwise."""
         position, _, root = text.partition(":")
-        if (
-            not (position.isascii() and position.isdigit())
-            or len(root) != 64
-            or set(root) - set("0123456789abcdef")
-        ):
-            raise InputError(
-                f"{text!r} is not a head", advice="a head is POSITION:ROOT, the root 64 hex digits"
-            )
+        if not (position.isascii() and position.isdigit()) or len(root) != 64 or set(root) - set("0123456789abcdef"):
+            raise InputError(f"{text!r} is not a head", advice="a head is POSITION:ROOT, the root 64 hex digits")
         return cls(int(position), root)
 
 

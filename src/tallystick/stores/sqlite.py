@@ -6,7 +6,6 @@ import os
 import sqlite3
 import weakref
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
 from tallystick.model.ids import require_task_id
@@ -28,6 +27,7 @@ from tallystick.stores.sqlite_connection import (
 from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK
 from tallystick.stores.sqlite_writer import Batch, Work
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
@@ -141,9 +141,7 @@ class SqliteStore:
         """See `Store.append`. `defaults` False: an entry without an id stays without one."""
         if task_id not in self._sessions:
             require_task_id(task_id)
-        return self._submit(
-            Work(task_id, drafts, expected_position=expected_position, key=key, defaults=defaults)
-        )
+        return self._submit(Work(task_id, drafts, expected_position=expected_position, key=key, defaults=defaults))
 
     def create(self, header: Header, drafts: Sequence[Draft]) -> Head:
         """See `Store.create`."""
@@ -252,15 +250,11 @@ class SqliteStore:
         try:
             return Tip(position, at, Edge.unpack(position + 1, edge))
         except InputError:
-            raise TamperedError(
-                "the session's head is damaged", task_id=session.task_id, position=position
-            ) from None
+            raise TamperedError("the session's head is damaged", task_id=session.task_id, position=position) from None
 
     def pointers(self, session: SessionKey) -> dict[str, int]:
         """See `Store.pointers`."""
-        return dict(
-            self._query("SELECT key, position FROM state WHERE session = ? AND key <> ''", (session.number,))
-        )
+        return dict(self._query("SELECT key, position FROM state WHERE session = ? AND key <> ''", (session.number,)))
 
     def pointer(self, session: SessionKey, key: str) -> int:
         """See `Store.pointer`."""
@@ -313,9 +307,7 @@ class SqliteStore:
             (record, chunk),
         ):
             if found[0][0] != chunk:
-                raise TamperedError(
-                    "a piece of the output is missing", task_id=session.task_id, position=position
-                )
+                raise TamperedError("a piece of the output is missing", task_id=session.task_id, position=position)
             yield unpack(found[0][1], found[0][2], task_id=session.task_id, position=position)
             chunk += 1
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import TYPE_CHECKING
 
 from tallystick.errors import InputError, StoreUnavailableError
 from tallystick.stores.sqlite_connection import connect_reader, store_error
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import gc
 import os
 import sqlite3
-from typing import TYPE_CHECKING
 
 from tallystick.errors import StoreUnavailableError, TallystickError, TamperedError
 from tallystick.stores.sqlite_schema import MINIMUM
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 

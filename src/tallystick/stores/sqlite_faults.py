@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK, TABLES, TRIGGERS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
@@ -47,9 +46,7 @@ def _numbers(query: Query) -> Iterator[Fault]:
         (count, highest) = query(f"SELECT count(*), coalesce(max(number), 0) FROM {table}")[0]
         if count != highest:
             yield "", None, f"{highest - count} of {highest} rows of table {table} are missing"
-    for number, task_id in query(
-        "SELECT number, task_id FROM session WHERE ledger NOT IN (SELECT number FROM ledger)"
-    ):
+    for number, task_id in query("SELECT number, task_id FROM session WHERE ledger NOT IN (SELECT number FROM ledger)"):
         yield task_id, None, f"session {number} belongs to no ledger"
     for (ledger_id,) in query(
         "SELECT ledger_id FROM ledger WHERE number > 1 AND number NOT IN (SELECT ledger FROM session)"

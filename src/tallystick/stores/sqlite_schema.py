@@ -6,10 +6,9 @@ goes to the end of one B-tree and a session reads as one range of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tallystick.errors import StoreUnavailableError, TamperedError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
@@ -140,9 +139,7 @@ def version(connection: sqlite3.Connection, where: str) -> int:
     if application != APPLICATION_ID:
         (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if objects or found:
-            raise StoreUnavailableError(
-                "this SQLite database is not a ledger", where=where, advice="name another file"
-            )
+            raise StoreUnavailableError("this SQLite database is not a ledger", where=where, advice="name another file")
         return 0
     if found > SCHEMA_VERSION:
         raise StoreUnavailableError(

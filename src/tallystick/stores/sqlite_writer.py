@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tallystick.errors import (
     ConcurrencyError,
     IdempotencyConflict,
@@ -19,6 +17,7 @@ from tallystick.stores.artifacts import pack
 from tallystick.stores.base import HEAD_KEY, INLINE_OUTPUT, Head, SessionKey, Tip, extend, pointer_keys
 from tallystick.stores.sqlite_schema import POSITION_BITS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
@@ -212,9 +211,7 @@ class Batch:
         session = self.created[work.task_id] = SessionKey(number, self._ledger_id, work.task_id, header)
         edge = Edge()
         edge.append(leaf_hash(header))
-        self._standing[number] = _Standing(
-            number, given.rules if given else 1, Tip(0, self._now, edge), {}, new=True
-        )
+        self._standing[number] = _Standing(number, given.rules if given else 1, Tip(0, self._now, edge), {}, new=True)
         self._written[number] = 0
         return session
 
@@ -245,9 +242,7 @@ class Batch:
                 found[key] = (position, at, edge)
         return found
 
-    def _standing_from(
-        self, session: SessionKey, rules: int, found: dict[str, tuple[int, str, bytes]]
-    ) -> _Standing:
+    def _standing_from(self, session: SessionKey, rules: int, found: dict[str, tuple[int, str, bytes]]) -> _Standing:
         head = found.pop(HEAD_KEY, None)
         if head is None or head[1] is None or head[2] is None:
             raise TamperedError("the session's head is missing", task_id=session.task_id)
@@ -256,9 +251,7 @@ class Batch:
         try:
             tip = Tip(position, at, Edge.unpack(position + 1, packed))
         except InputError:
-            raise TamperedError(
-                "the session's head is damaged", task_id=session.task_id, position=position
-            ) from None
+            raise TamperedError("the session's head is damaged", task_id=session.task_id, position=position) from None
         return _Standing(session.number, rules, tip, {key: row[0] for key, row in found.items()}, new=False)
 
     def _require_open(self, session: SessionKey, position: int) -> None:
@@ -272,9 +265,7 @@ class Batch:
                 ((session.number << POSITION_BITS) + position,),
             ).fetchone()
             if row is None:
-                raise TamperedError(
-                    "the newest record is missing", task_id=session.task_id, position=position
-                )
+                raise TamperedError("the newest record is missing", task_id=session.task_id, position=position)
             record, prefix = row[0], ENTRY_PREFIX
         if not record.startswith(prefix):
             raise StoreUnavailableError(
@@ -332,8 +323,7 @@ class Batch:
 
     def _remember(self, session: SessionKey, work: Work, key: IdempotencyKey, first: int, last: int) -> None:
         self._connection.execute(
-            "INSERT INTO local_idempotency (session, key, first, last, salt, digest)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO local_idempotency (session, key, first, last, salt, digest) VALUES (?, ?, ?, ?, ?, ?)",
             (session.number, key.key, first, last, key.salt, input_digest(work.drafts, key.salt)),
         )
 
@@ -362,8 +352,7 @@ class Batch:
         if "output" in parts:
             self._connection.execute("DELETE FROM artifact WHERE record = ?", (record,))
         self._connection.execute(
-            "UPDATE local_idempotency SET salt = NULL, digest = NULL"
-            " WHERE session = ? AND first <= ? AND last >= ?",
+            "UPDATE local_idempotency SET salt = NULL, digest = NULL WHERE session = ? AND first <= ? AND last >= ?",
             (session.number, position, position),
         )
 
