@@ -19,9 +19,14 @@ help:
 	@echo "make clean   remove .venv and what was built"
 
 demo: $(VENV)/.test $(VENV)/.lint
+	@$(COMPILE)
 	@$(RUN) demo/run.sh $(ARGS)
 
+# Modules are compiled beforehand: a `notch` that had to do it at each start would be several times slower.
+COMPILE = $(VENV)/bin/python -m compileall -q -j 2 src
+
 test: $(VENV)/.test
+	@$(COMPILE)
 	@scripts/test $(ARGS)
 
 lint: $(VENV)/.test $(VENV)/.lint
@@ -32,6 +37,7 @@ format: $(VENV)/.lint
 	@$(RUN) ruff format
 
 bench: $(VENV)/.bench
+	@$(COMPILE)
 	@$(RUN) python benchmarks/run.py $(ARGS)
 
 docs: $(VENV)/.docs
