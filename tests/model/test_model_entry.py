@@ -44,9 +44,7 @@ def test_fields_come_in_the_order_of_the_session_format():
 @given(entries(extras=True))
 def test_an_entry_comes_back_from_its_dict(entry):
     assert Entry(**entry.to_dict()) == entry
-    assert set(entry.to_dict()) - {"type", "recorded_at"} == {
-        n for n in Entry.FIELDS if getattr(entry, n)
-    } - {
+    assert set(entry.to_dict()) - {"type", "recorded_at"} == {n for n in Entry.FIELDS if getattr(entry, n)} - {
         "type",
         "recorded_at",
     }

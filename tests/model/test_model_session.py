@@ -76,9 +76,7 @@ class TestReplay:
         assert replay(session.replace(criterion_states=stale, phase_blocks=stale)) == session
 
     def test_status_and_source_fall_back_to_the_type(self):
-        session = replay(
-            Session(entries=[Entry(type="review", criterion_id="a", reason="r", recorded_at="t")])
-        )
+        session = replay(Session(entries=[Entry(type="review", criterion_id="a", reason="r", recorded_at="t")]))
         assert session.criterion_states["a"] == StateRecord("review", "r", "t", "review", 1)
 
     @pytest.mark.parametrize(

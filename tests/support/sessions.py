@@ -34,8 +34,7 @@ int64 = st.integers(-(2**63), 2**63 - 1)
 
 def vectors(name: str) -> list[dict[str, Any]]:
     """The cases of a file of replay vectors: `session` (dialect 2.3) or `scafld` (2.5)."""
-    lines = (DATA / name / "replay-vectors.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return [json.loads(line) for line in (DATA / name / "replay-vectors.jsonl").read_bytes().splitlines()]
 
 
 @st.composite

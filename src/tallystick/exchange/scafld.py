@@ -7,8 +7,6 @@ more fields and a chain of signed receipts, and replays by rules V2. What only 2
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tallystick.errors import InputError
 from tallystick.exchange.scafld_fields import (
     DIALECTS,
@@ -22,13 +20,23 @@ from tallystick.exchange.scafld_json import parse, read
 from tallystick.exchange.scafld_write import dumps
 from tallystick.model import Entry, Origin, Replayer, Rules, Session, replay
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
     from tallystick.model import StateRecord
 
-__all__ = ["DIALECTS", "Reading", "dumps", "loads", "read_session", "require_importable", "same_history"]
+__all__ = [
+    "DIALECTS",
+    "Reading",
+    "comparable",
+    "dumps",
+    "loads",
+    "read_session",
+    "require_importable",
+    "same_history",
+]
 
 FORMAT = "scafld"
 
@@ -54,9 +62,7 @@ def loads(data: bytes, dialect: str | None = None, *, rules: Rules | None = None
     return read_session(data, dialect, rules=rules, where=where).session
 
 
-def read_session(
-    data: bytes, dialect: str | None = None, *, rules: Rules | None = None, where: str = ""
-) -> Reading:
+def read_session(data: bytes, dialect: str | None = None, *, rules: Rules | None = None, where: str = "") -> Reading:
     """As `loads`, and what was passed over."""
     if dialect is not None and dialect not in DIALECTS:
         raise InputError(f"no such dialect: {dialect!r}", advice=f"one of {', '.join(DIALECTS)}")
@@ -135,9 +141,7 @@ def require_importable(session: Session, *, where: str = "") -> Session:
     if not session.task_id:
         raise InputError("the session has no task_id", where=where, advice="name its task with -t")
     if session.schema_version > 1:
-        raise InputError(
-            f"schema_version {session.schema_version} is newer than this program knows", where=where
-        )
+        raise InputError(f"schema_version {session.schema_version} is newer than this program knows", where=where)
     if "\0" in session.task_id:
         raise InputError("task_id has a NUL character", where=where)
     for index, entry in enumerate(session.entries):
@@ -158,10 +162,8 @@ def same_history(old: Session, new: Session, *, where: str = "") -> tuple[Entry,
     if problem := _header_difference(old, new):
         raise InputError(f"at position 0 {problem}", where=where, advice="import it as another task with -t")
     for position, (had, has) in enumerate(zip(old.entries, new.entries, strict=False), start=1):
-        if (had is not has) and (name := _difference(had, has)):
-            raise InputError(
-                f"at position {position} the file's {name} is not what the ledger has", where=where
-            )
+        if name := _difference(had, has):
+            raise InputError(f"at position {position} the file's {name} is not what the ledger has", where=where)
     if len(old.entries) > len(new.entries):
         raise InputError(
             f"the ledger's session has an entry at position {len(new.entries) + 1} that the file does not",
@@ -183,15 +185,26 @@ def _header_difference(old: Session, new: Session) -> str:
     return ""
 
 
+def comparable(entry: Entry) -> Entry:
+    """The entry without `trust_status` and `trust_reason`, which scafld rewrites when it replays."""
+    extras = entry.details.get(FORMAT)
+    if not isinstance(extras, dict) or _TRUST.isdisjoint(extras):
+        return entry
+    kept = {name: value for name, value in extras.items() if name not in _TRUST}
+    rest = {name: value for name, value in entry.details.items() if name != FORMAT}
+    return entry.replace(details={**rest, FORMAT: kept} if kept else rest)
+
+
+_TRUST = frozenset(("trust_status", "trust_reason"))
+
+
 def _difference(had: Entry, has: Entry) -> str:
     """The first field that two entries differ in, but for trust; empty for none."""
+    had, has = comparable(had), comparable(has)
+    if had == has:
+        return ""
     for name in Entry.FIELDS[:-1]:
         if getattr(had, name) != getattr(has, name):
             return name
-    if had.details == has.details:
-        return ""
-    was, now = had.details.get(FORMAT, {}), has.details.get(FORMAT, {})
-    for name in ENTRY_EXTRAS:
-        if not name.startswith("trust_") and was.get(name) != now.get(name):
-            return name
-    return ""
+    was, now = had.details.get(FORMAT) or {}, has.details.get(FORMAT) or {}
+    return next((name for name in ENTRY_EXTRAS if was.get(name) != now.get(name)), "details")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tallystick.errors import InputError
 from tallystick.exchange.scafld_json import BOOLEAN, INTEGER, TEXT, ListOf, MapOf, Struct
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -134,7 +133,8 @@ def extras_of(entry: Entry) -> dict[str, Any]:
     extras = {name: value for name in ENTRY_EXTRAS if (value := held.get(name))}
     for name, value in extras.items():
         kind = ENTRY_25.fields[name]
-        texts = value if kind.zero is None and isinstance(value, list) else (value,)
-        if not all(type(item) is (int if kind is INTEGER else str) for item in texts):
+        listed = isinstance(kind, ListOf)
+        wanted = int if kind is INTEGER else str
+        if listed != isinstance(value, list) or any(type(i) is not wanted for i in (value if listed else [value])):
             raise InputError(f"details.scafld.{name} has a value of the wrong type")
     return extras

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from json.encoder import encode_basestring
-from typing import TYPE_CHECKING
 
 from tallystick.errors import InputError
 from tallystick.model.text import clean_text, decode_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
@@ -59,7 +59,7 @@ def _decoded(text: str, where: str, *, whole: bool) -> Any:
         return _DECODER.decode(text) if whole else _DECODER.raw_decode(text.lstrip(" \t\r\n"))[0]
     except json.JSONDecodeError as error:
         raise InputError(
-            f"not JSON: {error.msg} at line {error.lineno} column {error.colno}", where=where
+            f"not JSON: {error.msg.removesuffix(' at')} at line {error.lineno} column {error.colno}", where=where
         ) from None
     except RecursionError:
         raise InputError(f"nested deeper than {MAX_DEPTH} levels", where=where) from None
@@ -71,9 +71,7 @@ def _no_constant(name: str) -> Any:
     raise InputError(f"not JSON: {name} is not a number there")
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=tuple, parse_int=Number, parse_float=Number, parse_constant=_no_constant
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=tuple, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
 
 
 class Text:

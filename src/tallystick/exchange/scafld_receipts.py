@@ -7,7 +7,6 @@ to hex SHA-256 of `scafld-ledger-v1`, the head before and the receipt's digest, 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from tallystick.errors import InputError
 from tallystick.exchange.scafld_fields import extras_of
@@ -28,6 +27,7 @@ from tallystick.exchange.scafld_json import (
 )
 from tallystick.model.text import BLANK, is_blank
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -79,9 +79,7 @@ BODY = Struct(
     reviewed_context_provenance=ListOf(
         Struct("provenance", ("kind",), kind=TEXT, path=TEXT, sha256=TEXT, bytes=INTEGER)
     ),
-    reviewer=Struct(
-        "reviewer", ("provider",), provider=TEXT, model=TEXT, binary_sha256=TEXT, endpoint_host=TEXT
-    ),
+    reviewer=Struct("reviewer", ("provider",), provider=TEXT, model=TEXT, binary_sha256=TEXT, endpoint_host=TEXT),
     host_under_review=Struct("host", ("agent",), agent=TEXT, model=TEXT, session_id=TEXT),
     independence=Struct(
         "independence", ("level", "distinct"), level=TEXT, distinct=BOOLEAN, downgraded=TEXT, reason=TEXT
@@ -179,9 +177,7 @@ def open_receipt(output: str, *, closed: bool = False) -> Receipt:
             if item and ENVELOPE.name_of(key) == "body":
                 repeated.update(raw)
                 raw.update(_plain(item, repeated))
-        unsigned = (
-            canonical({**raw, "ledger_head": ""}) if unknown else _written(BODY, {**body, "ledger_head": ""})
-        )
+        unsigned = canonical({**raw, "ledger_head": ""}) if unknown else _written(BODY, {**body, "ledger_head": ""})
         signed = canonical(raw).encode()
     except RecursionError:
         raise InputError("nested too deeply") from None
@@ -268,11 +264,7 @@ def _written(kind: Kind, value: Any) -> str:
     if isinstance(kind, Struct):
         present = value or {}
         names = sorted(name for name in kind.fields if name in kind.always or present.get(name))
-        return (
-            "{"
-            + ",".join(f'"{name}":{_written(kind.fields[name], present.get(name))}' for name in names)
-            + "}"
-        )
+        return "{" + ",".join(f'"{name}":{_written(kind.fields[name], present.get(name))}' for name in names) + "}"
     if value is None:
         return "null"
     if isinstance(kind, ListOf):

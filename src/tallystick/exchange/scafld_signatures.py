@@ -6,7 +6,6 @@ import re
 from base64 import b64decode, urlsafe_b64encode
 from datetime import datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from tallystick.errors import InputError
 from tallystick.exchange.scafld_fields import extras_of
@@ -15,6 +14,7 @@ from tallystick.model import jsontext
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.text import BLANK
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

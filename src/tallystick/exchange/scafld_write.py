@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from json.encoder import encode_basestring
-from typing import TYPE_CHECKING
+from operator import index
 
 from tallystick.errors import InputError
 from tallystick.exchange.scafld_fields import (
@@ -15,15 +15,16 @@ from tallystick.exchange.scafld_fields import (
     STATE_EXTRAS,
     extras_of,
 )
-from tallystick.exchange.scafld_json import escaped
+from tallystick.exchange.scafld_json import INTEGER, ListOf, escaped
 from tallystick.exchange.scafld_receipts import receipt_chain
 from tallystick.model.text import clean_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from tallystick.exchange.scafld_json import Struct
+    from tallystick.exchange.scafld_json import Kind, Struct
     from tallystick.model import Entry, Session, StateRecord
 
 
@@ -38,7 +39,7 @@ def dumps(session: Session, dialect: str | None = None) -> bytes:
     if dialect not in DIALECTS:
         raise InputError(f"no such dialect: {dialect!r}", advice=f"one of {', '.join(DIALECTS)}")
     fields = {
-        "schema_version": str(session.schema_version),
+        "schema_version": str(index(session.schema_version)),
         "task_id": _text(session.task_id),
         "created_at": session.created_at and _text(session.created_at),
         "updated_at": session.updated_at and _text(session.updated_at),
@@ -95,29 +96,26 @@ def _states(states: Mapping[str, StateRecord], session: Session, dialect: str) -
             entry = session.entries[state.position - 1]
             extras = extras_of(entry)
             values.update(
-                (name, getattr(entry, name) if name in ENTRY_23.fields else extras.get(name))
-                for name in STATE_EXTRAS
+                (name, getattr(entry, name) if name in ENTRY_23.fields else extras.get(name)) for name in STATE_EXTRAS
             )
         texts[clean_text(key)] = _object(STATE_25 if dialect == "2.5" else STATE_23, values, "    ")
-    return (
-        "{\n    " + ",\n    ".join(f"{_text(key)}: {text}" for key, text in sorted(texts.items())) + "\n  }"
-    )
+    return "{\n    " + ",\n    ".join(f"{_text(key)}: {text}" for key, text in sorted(texts.items())) + "\n  }"
 
 
 def _object(kind: Struct, values: dict[str, Any], indent: str) -> str:
     inner = f"{indent}  "
     parts = [
-        f'{inner}"{name}": {_value(value, inner)}'
+        f'{inner}"{name}": {_value(kind.fields[name], value, inner)}'
         for name in kind.fields
         if (value := values.get(name)) or name in kind.always
     ]
     return "{\n" + ",\n".join(parts) + f"\n{indent}}}"
 
 
-def _value(value: Any, indent: str) -> str:
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, list):
+def _value(kind: Kind, value: Any, indent: str) -> str:
+    if kind is INTEGER:
+        return str(index(value))
+    if isinstance(kind, ListOf):
         return "[\n" + ",\n".join(f"{indent}  {_text(item)}" for item in value) + f"\n{indent}]"
     return _text(value)
 

@@ -113,7 +113,9 @@ def loads(data: bytes | str, where: str) -> Any:
             parse_float=_float,
         )
     except json.JSONDecodeError as error:
-        raise InputError(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}", where=where) from None
+        raise InputError(
+            f"not JSON: {error.msg.removesuffix(' at')} at line {error.lineno} column {error.colno}", where=where
+        ) from None
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 at byte {error.start}", where=where) from None
     except RecursionError:
