@@ -239,9 +239,7 @@ def test_other_spellings_of_a_leaf_are_refused(old: str, new: str) -> None:
         CheckpointLeaf.decode(bent.encode())
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"{}", b"null", b"[" * 200, b"\xff" * 150, b"[" * 1_000_000, LEAF_BYTES * 2]
-)
+@pytest.mark.parametrize("data", [b"", b"{}", b"null", b"[" * 200, b"\xff" * 150, b"[" * 1_000_000, LEAF_BYTES * 2])
 def test_what_is_no_leaf(data: bytes) -> None:
     with pytest.raises(InputError):
         CheckpointLeaf.decode(data)

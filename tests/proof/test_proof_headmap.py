@@ -313,9 +313,7 @@ def test_json_round_trip(heads: list[Head], key: bytes) -> None:
 
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=70),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["siblings", "other", "key"]), inner)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["siblings", "other", "key"]), inner),
     max_leaves=10,
 )
 

@@ -40,12 +40,12 @@ def signing_key(key_type: int, name: str = "example.com/key", seed: int = 1) -> 
 def test_published_keys_are_read_and_written_back(vkey: str) -> None:
     key = VerifierKey.parse(vkey)
     assert str(key) == vkey
-    assert VerifierKey(key.name, key.type, key.public) == key
+    assert VerifierKey(key.name, key.key_type, key.public) == key
 
 
 def test_parts_of_the_example() -> None:
     key = VerifierKey.parse(SPEC_VKEY)
-    assert (key.name, key.type, key.key_id.hex()) == ("example.com/foo", ED25519, "530d903a")
+    assert (key.name, key.key_type, key.key_id.hex()) == ("example.com/foo", ED25519, "530d903a")
     assert key.public.hex() == "e932791ae6e7a840a46164c904786426d5e7821dd8b29a00d61cae72afdd4da4"
 
 
@@ -61,9 +61,7 @@ def test_published_signing_key() -> None:
     assert str(key.key) == PETER_VKEY
     assert key.encode() == PETER_SKEY
     # From the tests of transparency-dev/formats.
-    logandmap = SigningKey.parse(
-        "PRIVATE+KEY+logandmap+38581672+AXJ0FKWOcO2ch6WC8kP705Ed3Gxu7pVtZLhfHAQwp+FE"
-    )
+    logandmap = SigningKey.parse("PRIVATE+KEY+logandmap+38581672+AXJ0FKWOcO2ch6WC8kP705Ed3Gxu7pVtZLhfHAQwp+FE")
     assert str(logandmap.key) == "logandmap+38581672+Ab/PCr1eCclRPRMBqw/r5An1xO71MCnImLiospEq6b4l"
 
 
@@ -178,9 +176,7 @@ def test_names(name: str) -> None:
 SPACES = " \t\n\v\f\r\x85\xa0\u1680\u2000\u2005\u200a\u2028\u2029\u202f\u205f\u3000"
 
 
-@pytest.mark.parametrize(
-    "name", ["", "a+b", "+", "a\x00b", "a\x1fb", "\ud800", *(f"a{space}b" for space in SPACES)]
-)
+@pytest.mark.parametrize("name", ["", "a+b", "+", "a\x00b", "a\x1fb", "\ud800", *(f"a{space}b" for space in SPACES)])
 def test_names_that_cannot_be(name: str) -> None:
     with pytest.raises(InputError):
         check_key_name(name)
@@ -233,9 +229,9 @@ def test_what_a_signature_commits_to_beyond_the_tree_head() -> None:
         ed.key.verify(extended, ed.signer().sign(TEXT, 5))
     assert ml.key.verify(extended, ml.signer().sign(TEXT, 5)) == 5
     other_name = "example.com/other"
-    assert VerifierKey(other_name, ed.key.type, ed.key.public).verify(TEXT, ed.signer().sign(TEXT, 5)) == 5
+    assert VerifierKey(other_name, ed.key.key_type, ed.key.public).verify(TEXT, ed.signer().sign(TEXT, 5)) == 5
     with pytest.raises(CheckFailedError):
-        VerifierKey(other_name, ml.key.type, ml.key.public).verify(TEXT, ml.signer().sign(TEXT, 5))
+        VerifierKey(other_name, ml.key.key_type, ml.key.public).verify(TEXT, ml.signer().sign(TEXT, 5))
 
 
 def test_types_are_kept_apart() -> None:
@@ -295,9 +291,7 @@ def test_a_signer_takes_any_way_of_signing() -> None:
 def test_an_agent_that_signs_with_another_key_is_found_out() -> None:
     for answer in (signing_key(ED25519, seed=2).signer().sign, lambda _: b"", lambda _: bytes(64)):
         with pytest.raises(CheckFailedError):
-            Signer(signing_key(ED25519).key, lambda message, answer=answer: answer(message.decode())).sign(
-                TEXT
-            )
+            Signer(signing_key(ED25519).key, lambda message, answer=answer: answer(message.decode())).sign(TEXT)
 
 
 @given(st.one_of(st.text(max_size=80), st.text("ABC+/=019af", max_size=80)))

@@ -121,9 +121,7 @@ def test_published_roots(size: int) -> None:
 def test_published_hashes() -> None:
     assert sha256(b"").digest() == EMPTY_ROOT
     assert leaf_hash(b"").hex() == CT_ROOTS[1]
-    assert node_hash(b"N123", b"N456").hex() == (
-        "aa217fe888e47007fa15edab33c2b492a722cb106c64667fc2b044444de66bbb"
-    )
+    assert node_hash(b"N123", b"N456").hex() == ("aa217fe888e47007fa15edab33c2b492a722cb106c64667fc2b044444de66bbb")
 
 
 def test_example_of_the_rfc() -> None:

@@ -41,16 +41,12 @@ SPEC_NOTE = (
 # The example in the documentation of Go's note package, and the second signer of its tests.
 PETER = SigningKey.parse("PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz")
 ENOCH_KEY = VerifierKey.parse("EnochRoot+af0cfe78+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop")
-GO_TEXT = (
-    "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
-)
+GO_TEXT = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
 PETER_LINE = (
-    "— PeterNeumann "
-    "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+    "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
 )
 ENOCH_LINE = (
-    "— EnochRoot "
-    "rwz+eBzmZa0SO3NbfRGzPCpDckykFXSdeX+MNtCOXm2/5n2tiOHp+vAF1aGrQ5ovTG01oOTGwnWLox33WWd1RvMc+QQ=\n"
+    "— EnochRoot rwz+eBzmZa0SO3NbfRGzPCpDckykFXSdeX+MNtCOXm2/5n2tiOHp+vAF1aGrQ5ovTG01oOTGwnWLox33WWd1RvMc+QQ=\n"
 )
 
 CHECKPOINT_TEXT = Checkpoint("example.com/log", 7, bytes(range(32))).text
@@ -114,7 +110,7 @@ def test_two_keys_that_cannot_be_told_apart() -> None:
     """An attacker can grind a key until its id equals another's."""
     mine = signer("example.com/a")
     impostor = VerifierKey("example.com/a", ED25519, signer("x", seed=2).key.public)
-    impostor.key_id = mine.key.key_id
+    object.__setattr__(impostor, "key_id", mine.key.key_id)
     with pytest.raises(InputError, match="two different keys"):
         sign(GO_TEXT, [mine]).verify([mine.key, impostor])
     assert sign(GO_TEXT, [mine]).verify([mine.key, mine.key])
@@ -263,7 +259,7 @@ def test_checkpoints_of_public_logs() -> None:
 def test_a_real_cosignature_by_mldsa() -> None:
     note = SignedNote.parse((DATA / "mldsa44-checkpoint.txt").read_bytes())
     key = VerifierKey.parse((DATA / "mldsa44-vkey.txt").read_text().strip())
-    assert key.type == MLDSA44_COSIGNATURE
+    assert key.key_type == MLDSA44_COSIGNATURE
     assert [one.timestamp for one in note.verify([key])] == [1785704691]
     with pytest.raises(CheckFailedError):
         SignedNote(note.text.replace("185550722", "42"), note.signatures).verify([key])

@@ -37,8 +37,7 @@ LOG = SigningKey(ORIGIN, ED25519, bytes(32))
 WITNESS = SigningKey("witness.example/w1", ED25519_COSIGNATURE, b"\1" * 32)
 PQ_WITNESS = SigningKey("witness.example/w2", MLDSA44_COSIGNATURE, b"\2" * 32)
 POLICY = Policy.parse(
-    f"log {LOG.key}\nwitness w1 {WITNESS.key}\nwitness w2 {PQ_WITNESS.key}\n"
-    "group both all w1 w2\nquorum both\n"
+    f"log {LOG.key}\nwitness w1 {WITNESS.key}\nwitness w2 {PQ_WITNESS.key}\ngroup both all w1 w2\nquorum both\n"
 )
 
 
@@ -139,9 +138,7 @@ class TestTlogScales:
         for size in SIZES:
             for old in range(1, size + 1):
                 path = merkle.consistency_proof(old, size, TREE)
-                ConsistencyProof(old, size, path).check(
-                    merkle.read_root(old, TREE), merkle.read_root(size, TREE)
-                )
+                ConsistencyProof(old, size, path).check(merkle.read_root(old, TREE), merkle.read_root(size, TREE))
 
     def test_verdicts_agree_on_wrong_proofs(self) -> None:
         from tlog_scales.tlog import ConsistencyProof, InclusionProof
@@ -190,9 +187,7 @@ class TestProofbundle:
         private = [Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (0, 1)]
         note = sign_checkpoint(ORIGIN, 23, checkpoint(23).root, private[0], ORIGIN)
         note = cosign_checkpoint(note, private[1], WITNESS.key.name, TIME)
-        note = cosign_checkpoint_mldsa(
-            note, MLDSA44PrivateKey.from_seed_bytes(b"\2" * 32), PQ_WITNESS.key.name, TIME
-        )
+        note = cosign_checkpoint_mldsa(note, MLDSA44PrivateKey.from_seed_bytes(b"\2" * 32), PQ_WITNESS.key.name, TIME)
         endorsed = POLICY.check(SignedNote.parse(note))
         assert endorsed.checkpoint == checkpoint(23)
         assert endorsed.cosigned == {b"w1": TIME, b"w2": TIME}
@@ -264,9 +259,7 @@ class TestAicsTlog:
         for extensions in ((), ("one", "two")):
             theirs = TheirCheckpoint(ORIGIN, 23, checkpoint(23).root, extensions)
             signed = sign_checkpoint(theirs, private[0], ORIGIN)
-            _, line = sign_cosignature(
-                private[1], WITNESS.key.name, TIME, ORIGIN, 23, theirs.root, extensions
-            )
+            _, line = sign_cosignature(private[1], WITNESS.key.name, TIME, ORIGIN, 23, theirs.root, extensions)
             note = SignedNote.parse(Note(signed.text, (*signed.signatures, line)).to_bytes())
             assert [one.timestamp for one in note.verify([LOG.key, WITNESS.key])] == [None, TIME]
             assert Checkpoint.parse(note.text).extensions == extensions

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from tallystick.errors import InputError
+from tallystick.model.frozen import Frozen, set_once
 from tallystick.proof.encoding import (
     base64_encode,
     decode_decimal,
@@ -17,7 +18,6 @@ from tallystick.proof.encoding import (
     require_uint64,
 )
 from tallystick.proof.merkle import EMPTY_ROOT
-from tallystick.proof.value import Value
 
 MAX_CHECKPOINT_SIZE = 1 << 16
 MAX_TIMESTAMP = (1 << 63) - 1
@@ -29,22 +29,28 @@ _LEAF = re.compile(
 )
 
 
-class Checkpoint(Value):
-    """A log's tree head: `origin` names the log, `root` is the tree's hash (32 bytes) at `size` leaves.
+class Checkpoint(Frozen):
+    """A log's tree head. Raises InputError where a field cannot be one."""
 
-    `extensions` are further lines of the text, without meaning here.
-    """
+    __slots__ = FIELDS = ("origin", "size", "root", "extensions")
 
-    __slots__ = ("extensions", "origin", "root", "size")
+    origin: str
+    """Names the log."""
+    size: int
+    """The number of leaves."""
+    root: bytes
+    """The Merkle tree hash over them: 32 bytes."""
+    extensions: tuple[str, ...]
+    """Further lines of the text, without meaning here."""
 
     def __init__(self, origin: str, size: int, root: bytes, extensions: tuple[str, ...] = ()) -> None:
         for line in (origin, *extensions):
             if not line or "\n" in decode_text(line, "a line of the checkpoint", MAX_CHECKPOINT_SIZE):
                 raise InputError("the lines of a checkpoint must not be empty or hold newlines")
-        self.origin = origin
-        self.size = require_uint64(size, "the tree size")
-        self.root = require_hash(root, "the root hash")
-        self.extensions = extensions
+        set_once(self, "origin", origin)
+        set_once(self, "size", require_uint64(size, "the tree size"))
+        set_once(self, "root", require_hash(root, "the root hash"))
+        set_once(self, "extensions", extensions)
         if size == 0 and root != EMPTY_ROOT:
             raise InputError("the root hash is not the one of an empty tree, but the tree size is 0")
 
@@ -71,9 +77,7 @@ def cosignature_v1_message(timestamp: int, text: str) -> bytes:
     return f"cosignature/v1\ntime {timestamp}\n{text}".encode()
 
 
-def cosigned_message(
-    cosigner: str, timestamp: int, origin: str, end: int, root: bytes, *, start: int = 0
-) -> bytes:
+def cosigned_message(cosigner: str, timestamp: int, origin: str, end: int, root: bytes, *, start: int = 0) -> bytes:
     """What an ML-DSA-44 cosigner signs: the structure `cosigned_message` about the leaves [start, end).
 
     For a checkpoint `start` is 0 and `end` its size; extension lines are not covered. A `timestamp` of 0
@@ -104,24 +108,29 @@ def _opaque(text: str, what: str) -> bytes:
     """`opaque text<1..2^8-1>` of RFC 8446 section 3.4."""
     data = text.encode()
     if not 1 <= len(data) <= 255:
-        raise InputError(
-            f"{what} is not 1 to 255 bytes long, which ML-DSA-44 cosignatures need: {quoted(text)}"
-        )
+        raise InputError(f"{what} is not 1 to 255 bytes long, which ML-DSA-44 cosignatures need: {quoted(text)}")
     return bytes((len(data),)) + data
 
 
-class CheckpointLeaf(Value):
+class CheckpointLeaf(Frozen):
     """What one leaf of a ledger's own log states: at this time, so many tasks had these heads.
 
-    `at` is RFC 3339 in UTC with six digits of fraction and `Z`; `heads` is the head map's root (32 bytes).
+    Raises InputError where a field cannot be one.
     """
 
-    __slots__ = ("at", "heads", "tasks")
+    __slots__ = FIELDS = ("at", "tasks", "heads")
+
+    at: str
+    """RFC 3339 in UTC with six digits of fraction and `Z`."""
+    tasks: int
+    """The number of tasks in the map."""
+    heads: bytes
+    """The root of the head map: 32 bytes."""
 
     def __init__(self, at: str, tasks: int, heads: bytes) -> None:
-        self.at = at
-        self.tasks = tasks
-        self.heads = require_hash(heads, "the root of the head map")
+        set_once(self, "at", at)
+        set_once(self, "tasks", tasks)
+        set_once(self, "heads", require_hash(heads, "the root of the head map"))
         if _LEAF.fullmatch(self._spelling()) is None or not _is_time(at):
             raise InputError(f"a checkpoint cannot be about {tasks} tasks at {quoted(at)}")
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from hashlib import sha256
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from tallystick.errors import CheckFailedError, InputError
+from tallystick.model.frozen import Frozen, set_once
 from tallystick.proof.encoding import HASH_SIZE, require_hash
-from tallystick.proof.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Protocol, TypeAlias
@@ -113,18 +113,22 @@ def kept_depth(tasks: int) -> int:
     return depth
 
 
-class MapProof(Value):
+class MapProof(Frozen):
     """What a map holds for one key, provable against its root.
 
-    `siblings` are the hashes beside the key's path, from the root down. The path ends at the key's own leaf
-    (then it is present), at the leaf of `other`, or at an empty subtree.
+    The key's path ends at its own leaf (then it is present), at another's, or at an empty subtree.
     """
 
-    __slots__ = ("other", "siblings")
+    __slots__ = FIELDS = ("siblings", "other")
+
+    siblings: tuple[bytes, ...]
+    """The hashes beside the path, from the root down."""
+    other: Head | None
+    """The other leaf that the path ends at."""
 
     def __init__(self, siblings: Iterable[bytes], other: Head | None = None) -> None:
-        self.siblings = tuple(require_hash(sibling, "a sibling in the map proof") for sibling in siblings)
-        self.other = other
+        set_once(self, "siblings", tuple(require_hash(sibling, "a sibling in the map proof") for sibling in siblings))
+        set_once(self, "other", other)
         if other is not None:
             leaf_hash(*other)
         if len(self.siblings) > KEY_BITS or self.siblings[-1:] == (EMPTY,):
@@ -144,9 +148,7 @@ class MapProof(Value):
             end = leaf_hash(*self.other)
             shared = KEY_BITS - (_number(self.other[0]) ^ _number(key)).bit_length()
             if shared == KEY_BITS or shared < len(self.siblings):
-                raise CheckFailedError(
-                    "the other task in the map proof does not stand on the path of this one"
-                )
+                raise CheckFailedError("the other task in the map proof does not stand on the path of this one")
         self._check(key, end, map_root, "does not show the absence of the task")
 
     def to_json(self) -> dict[str, object]:
@@ -347,9 +349,7 @@ def _finish(heads: Sequence[Head], depth: int, key: bytes, siblings: list[bytes]
         if depth == KEY_BITS:
             raise InputError(f"the map has two heads for the key {key.hex()}")
         split = bisect_left(heads, 1, key=lambda head: _bit(head[0], depth))
-        inside, outside = (
-            (heads[split:], heads[:split]) if _bit(key, depth) else (heads[:split], heads[split:])
-        )
+        inside, outside = (heads[split:], heads[:split]) if _bit(key, depth) else (heads[:split], heads[split:])
         depth += 1
         siblings.append(_subtree(outside, depth)[1:])
         heads = inside

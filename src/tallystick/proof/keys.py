@@ -7,13 +7,13 @@ key is spelled as Go's note package began it: `PRIVATE+KEY+<name>+<key id>+<base
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from tallystick.errors import CheckFailedError, InputError
+from tallystick.model.frozen import Frozen, set_once
 from tallystick.proof.checkpoint import MAX_TIMESTAMP, Checkpoint, cosignature_v1_message, cosigned_message
 from tallystick.proof.encoding import base64_decode, base64_encode, decode_text, quoted
-from tallystick.proof.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
@@ -58,18 +58,25 @@ def check_key_name(name: str) -> str:
     return name
 
 
-class VerifierKey(Value):
-    """A public key with the name it signs under, bound to one type of signature.
+class VerifierKey(Frozen):
+    """A public key with the name it signs under, bound to one type of signature. Raises InputError."""
 
-    `type` is 0x01, 0x04 or 0x06; `public` 32 bytes (Ed25519) or 1,312 (ML-DSA-44).
-    """
+    FIELDS = ("name", "key_type", "public")
+    __slots__ = (*FIELDS, "key_id")
 
-    __slots__ = ("key_id", "name", "public", "type")
+    name: str
+    """The name on signature lines; a log's is its origin."""
+    key_type: int
+    """The type of its signatures: 0x01, 0x04 or 0x06."""
+    public: bytes
+    """32 bytes (Ed25519) or 1,312 (ML-DSA-44)."""
+    key_id: bytes
+    """The four bytes that, with the name, tell whose a signature is."""
 
     def __init__(self, name: str, key_type: int, public: bytes) -> None:
-        self.name = check_key_name(name)
-        self.type = key_type
-        self.public = public
+        set_once(self, "name", check_key_name(name))
+        set_once(self, "key_type", key_type)
+        set_once(self, "public", public)
         size = _PUBLIC_SIZES.get(key_type)
         if size is None:
             raise InputError(
@@ -77,15 +84,13 @@ class VerifierKey(Value):
                 advice="known are 0x01 (Ed25519), 0x04 and 0x06 (cosignatures by Ed25519 and ML-DSA-44)",
             )
         if len(public) != size:
-            raise InputError(
-                f"the public key of {quoted(name)} is {len(public)} bytes long instead of {size}"
-            )
+            raise InputError(f"the public key of {quoted(name)} is {len(public)} bytes long instead of {size}")
         if size == 32 and _is_weak_ed25519(public):
             raise InputError(f"the public key of {quoted(name)} is one that anybody can sign for")
         if key_type == MLDSA44_COSIGNATURE and len(name.encode()) > 255:
             raise InputError(f"the name of an ML-DSA-44 key is longer than 255 bytes: {quoted(name)}")
         material = name.encode() + b"\n" + bytes((key_type,)) + public
-        self.key_id = sha256(material).digest()[:4]
+        set_once(self, "key_id", sha256(material).digest()[:4])
 
     @classmethod
     def parse(cls, vkey: str) -> VerifierKey:
@@ -93,14 +98,12 @@ class VerifierKey(Value):
         name, key_id, material = _split_key(vkey, "verifier key")
         key = cls(name, material[0], material[1:])
         if key.key_id.hex() != key_id:
-            raise InputError(
-                f"the key id of {quoted(name)} is {key.key_id.hex()}, but its vkey says {key_id}"
-            )
+            raise InputError(f"the key id of {quoted(name)} is {key.key_id.hex()}, but its vkey says {key_id}")
         return key
 
     def __str__(self) -> str:
         """The vkey."""
-        return f"{self.name}+{self.key_id.hex()}+{base64_encode(bytes((self.type,)) + self.public)}"
+        return f"{self.name}+{self.key_id.hex()}+{base64_encode(bytes((self.key_type,)) + self.public)}"
 
     def verify(self, text: str, signature: bytes) -> int | None:
         """Check a signature of a note's text; returns the time it states (POSIX seconds), None for type 0x01.
@@ -115,34 +118,32 @@ class VerifierKey(Value):
         except InvalidSignature:
             raise CheckFailedError(f"the signature by {quoted(self.name)} does not fit the text") from None
         except UnsupportedAlgorithm as error:
-            raise InputError(
-                f"the signature by {quoted(self.name)} cannot be checked here: {error}"
-            ) from None
-        return None if self.type == ED25519 else timestamp
+            raise InputError(f"the signature by {quoted(self.name)} cannot be checked here: {error}") from None
+        return None if self.key_type == ED25519 else timestamp
 
     def message(self, text: str, timestamp: int) -> bytes:
         """The bytes that a key of this type signs for a note's text.
 
         Raises InputError where it signs checkpoints only and this is none.
         """
-        if self.type == ED25519:
+        if self.key_type == ED25519:
             return text.encode()
         checkpoint = Checkpoint.parse(text)
-        if self.type == ED25519_COSIGNATURE:
+        if self.key_type == ED25519_COSIGNATURE:
             return cosignature_v1_message(timestamp, text)
         return cosigned_message(self.name, timestamp, checkpoint.origin, checkpoint.size, checkpoint.root)
 
     def _split_signature(self, signature: bytes) -> tuple[int, bytes]:
         timestamp = 0
-        if self.type != ED25519:
+        if self.key_type != ED25519:
             timestamp = int.from_bytes(signature[:_TIMESTAMP_SIZE], "big")
             signature = signature[_TIMESTAMP_SIZE:]
-        if len(signature) != _RAW_SIGNATURE_SIZES[self.type] or timestamp > MAX_TIMESTAMP:
+        if len(signature) != _RAW_SIGNATURE_SIZES[self.key_type] or timestamp > MAX_TIMESTAMP:
             raise CheckFailedError(f"the signature by {quoted(self.name)} is malformed")
         return timestamp, signature
 
     def _public_key(self) -> PublicKey:
-        if self.type == MLDSA44_COSIGNATURE:
+        if self.key_type == MLDSA44_COSIGNATURE:
             from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
             return MLDSA44PublicKey.from_public_bytes(self.public)
@@ -169,9 +170,9 @@ class Signer:
         A cosignature needs `timestamp` in POSIX seconds; one by ML-DSA-44 may state none. Raises InputError,
         and CheckFailedError where the answer of `sign_bytes` does not verify under the key.
         """
-        if self.key.type == ED25519:
+        if self.key.key_type == ED25519:
             signature = self._sign_bytes(self.key.message(text, 0))
-        elif timestamp is None and self.key.type == ED25519_COSIGNATURE:
+        elif timestamp is None and self.key.key_type == ED25519_COSIGNATURE:
             raise InputError(f"the cosignature by {quoted(self.key.name)} needs a time")
         else:
             time = timestamp or 0
@@ -212,14 +213,14 @@ class SigningKey:
     def encode(self) -> str:
         """The skey. It is secret."""
         key = self.key
-        return f"PRIVATE+KEY+{key.name}+{key.key_id.hex()}+{base64_encode(bytes((key.type,)) + self._seed)}"
+        return f"PRIVATE+KEY+{key.name}+{key.key_id.hex()}+{base64_encode(bytes((key.key_type,)) + self._seed)}"
 
     def __repr__(self) -> str:
         return f"SigningKey({self.key.name!r}, key_id={self.key.key_id.hex()})"
 
     def signer(self) -> Signer:
         """A signer of notes with this key."""
-        return Signer(self.key, _private_key(self.key.type, self._seed).sign)
+        return Signer(self.key, _private_key(self.key.key_type, self._seed).sign)
 
 
 def _private_key(key_type: int, seed: bytes) -> Ed25519PrivateKey | MLDSA44PrivateKey:
@@ -246,9 +247,7 @@ def _split_key(text: str, what: str) -> tuple[str, str, bytes]:
     try:
         return check_key_name(name), key_id, base64_decode(encoded, f"the {what}")
     except InputError:
-        raise InputError(
-            f"this is not a {what}", advice="it is spelled <name>+<8 hex digits>+<base64>"
-        ) from None
+        raise InputError(f"this is not a {what}", advice="it is spelled <name>+<8 hex digits>+<base64>") from None
 
 
 def _is_weak_ed25519(public: bytes) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tallystick.errors import CheckFailedError, InputError
+from tallystick.model.frozen import Frozen, set_once
 from tallystick.proof.encoding import base64_decode, base64_encode, decode_text, quoted
 from tallystick.proof.keys import check_key_name
-from tallystick.proof.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -21,17 +20,24 @@ _LINE_START = "\N{EM DASH} "
 _KEY_ID_SIZE = 4
 
 
-class Signature(Value):
-    """One signature line: the signer's name, its key id (4 bytes), and the signature as its type has it."""
+class Signature(Frozen):
+    """One signature line. Raises InputError where a field cannot be one."""
 
-    __slots__ = ("key_id", "name", "signature")
+    __slots__ = FIELDS = ("name", "key_id", "signature")
+
+    name: str
+    """The name of the key that signed."""
+    key_id: bytes
+    """Its id: 4 bytes."""
+    signature: bytes
+    """What its type of signature has: for cosignatures a time comes first."""
 
     def __init__(self, name: str, key_id: bytes, signature: bytes) -> None:
         if len(key_id) != _KEY_ID_SIZE or not signature:
             raise InputError(f"the signature by {quoted(name)} is too short")
-        self.name = check_key_name(name)
-        self.key_id = key_id
-        self.signature = signature
+        set_once(self, "name", check_key_name(name))
+        set_once(self, "key_id", key_id)
+        set_once(self, "signature", signature)
 
     @classmethod
     def parse(cls, line: str) -> Signature:
@@ -47,30 +53,38 @@ class Signature(Value):
         return f"{_LINE_START}{self.name} {base64_encode(self.key_id + self.signature)}"
 
 
-class Verified(Value):
-    """A signature that held: whose it is, and the time it states (POSIX seconds; None for plain Ed25519)."""
+class Verified(Frozen):
+    """A signature that held."""
 
-    __slots__ = ("key", "timestamp")
+    __slots__ = FIELDS = ("key", "timestamp")
+
+    key: VerifierKey
+    """Whose it is."""
+    timestamp: int | None
+    """The time it states in POSIX seconds; None for plain Ed25519, 0 where a cosignature states none."""
 
     def __init__(self, key: VerifierKey, timestamp: int | None) -> None:
-        self.key = key
-        self.timestamp = timestamp
+        set_once(self, "key", key)
+        set_once(self, "timestamp", timestamp)
 
 
-class SignedNote(Value):
-    """A text that ends in a newline, with its signatures. Nothing in it counts before `verify`."""
+class SignedNote(Frozen):
+    """A text with signatures. Nothing in it counts before `verify`. Raises InputError where it cannot be one."""
 
-    __slots__ = ("signatures", "text")
+    __slots__ = FIELDS = ("text", "signatures")
+
+    text: str
+    """What is signed, with its final newline."""
+    signatures: tuple[Signature, ...]
+    """At least one; whose they are and whether they hold is not known."""
 
     def __init__(self, text: str, signatures: Iterable[Signature]) -> None:
-        self.text = text
-        self.signatures = tuple(signatures)
+        set_once(self, "text", text)
+        set_once(self, "signatures", tuple(signatures))
         if not decode_text(text, "the note", MAX_NOTE_SIZE).endswith("\n"):
             raise InputError("the text of a note must end in a newline")
         if not 1 <= len(self.signatures) <= MAX_SIGNATURES:
-            raise InputError(
-                f"the note has {len(self.signatures)} signatures; 1 to {MAX_SIGNATURES} are read"
-            )
+            raise InputError(f"the note has {len(self.signatures)} signatures; 1 to {MAX_SIGNATURES} are read")
 
     @classmethod
     def parse(cls, data: bytes | str) -> SignedNote:
@@ -123,9 +137,7 @@ def sign(text: str, signers: Iterable[Signer], timestamp: int | None = None) -> 
 
     Raises InputError where the text cannot be a note's or a signer cannot sign it.
     """
-    signatures = [
-        Signature(signer.key.name, signer.key.key_id, signer.sign(text, timestamp)) for signer in signers
-    ]
+    signatures = [Signature(signer.key.name, signer.key.key_id, signer.sign(text, timestamp)) for signer in signers]
     return SignedNote(text, signatures)
 
 
@@ -133,7 +145,5 @@ def _by_identity(keys: Iterable[VerifierKey]) -> dict[tuple[str, bytes], Verifie
     known: dict[tuple[str, bytes], VerifierKey] = {}
     for key in keys:
         if known.setdefault((key.name, key.key_id), key) != key:
-            raise InputError(
-                f"two different keys named {quoted(key.name)} have the key id {key.key_id.hex()}"
-            )
+            raise InputError(f"two different keys named {quoted(key.name)} have the key id {key.key_id.hex()}")
     return known

@@ -5,14 +5,13 @@ A policy names logs, witnesses, groups of them and a quorum. Names are octet str
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tallystick.errors import CheckFailedError, InputError
+from tallystick.model.frozen import Frozen, set_once
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.encoding import quoted
 from tallystick.proof.keys import ED25519, LOG_TYPES, WITNESS_TYPES, VerifierKey
-from tallystick.proof.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -24,62 +23,82 @@ NO_QUORUM = b"none"
 _ALLOWED = bytes((0x09, 0x0A, *range(0x20, 0x7F), *range(0x80, 0x100)))
 
 
-class Log(Value):
-    """A log that is trusted: `key.name` is its origin. `url` may be empty."""
+class Log(Frozen):
+    """A log that is trusted."""
 
-    __slots__ = ("key", "url")
+    __slots__ = FIELDS = ("key", "url")
+
+    key: VerifierKey
+    """Its key; the name of it is the log's origin."""
+    url: bytes
+    """Where it is, or empty."""
 
     def __init__(self, key: VerifierKey, url: bytes = b"") -> None:
-        if key.type not in LOG_TYPES:
-            raise InputError(f"the key of log {quoted(key.name)} is a witness's: type 0x{key.type:02x}")
-        self.key = key
-        self.url = url
+        if key.key_type not in LOG_TYPES:
+            raise InputError(f"the key of log {quoted(key.name)} is a witness's: type 0x{key.key_type:02x}")
+        set_once(self, "key", key)
+        set_once(self, "url", url)
 
 
-class Witness(Value):
-    """A cosigner under the name that the policy gives it. `url` may be empty."""
+class Witness(Frozen):
+    """A cosigner that is trusted."""
 
-    __slots__ = ("key", "name", "url")
+    __slots__ = FIELDS = ("name", "key", "url")
+
+    name: bytes
+    """What the policy calls it."""
+    key: VerifierKey
+    """Its key, with the name it signs under."""
+    url: bytes
+    """Where it is, or empty."""
 
     def __init__(self, name: bytes, key: VerifierKey, url: bytes = b"") -> None:
-        if key.type not in WITNESS_TYPES:
+        if key.key_type not in WITNESS_TYPES:
             raise InputError(
-                f"the key of witness {_shown(name)} is a log's: type 0x{key.type:02x}",
+                f"the key of witness {_shown(name)} is a log's: type 0x{key.key_type:02x}",
                 advice="the key of an Ed25519 cosigner has type 0x04",
             )
-        self.name = name
-        self.key = key
-        self.url = url
+        set_once(self, "name", name)
+        set_once(self, "key", key)
+        set_once(self, "url", url)
 
 
-class Group(Value):
-    """It cosigned where at least `threshold` of `members` (names of witnesses or groups) did."""
+class Group(Frozen):
+    """Witnesses and groups that count as one where enough of them cosigned."""
 
-    __slots__ = ("members", "name", "threshold")
+    __slots__ = FIELDS = ("name", "threshold", "members")
+
+    name: bytes
+    """What the policy calls it."""
+    threshold: int
+    """How many members must have cosigned."""
+    members: tuple[bytes, ...]
+    """Names of witnesses or groups."""
 
     def __init__(self, name: bytes, threshold: int, members: tuple[bytes, ...]) -> None:
         if not 1 <= threshold <= len(members):
             raise InputError(f"group {_shown(name)} cannot need {threshold} of {len(members)} members")
-        self.name = name
-        self.threshold = threshold
-        self.members = members
+        set_once(self, "name", name)
+        set_once(self, "threshold", threshold)
+        set_once(self, "members", members)
 
 
-class Endorsed(Value):
-    """A checkpoint that a policy accepts: the log keys that signed it, and who cosigned it when.
+class Endorsed(Frozen):
+    """A checkpoint that a policy accepts."""
 
-    `cosigned` maps a witness's name in the policy to POSIX seconds, 0 where its cosignature states no time.
-    Extension lines that no log signature covers are left out of `checkpoint`.
-    """
+    __slots__ = FIELDS = ("checkpoint", "logs", "cosigned")
 
-    __slots__ = ("checkpoint", "cosigned", "logs")
+    checkpoint: Checkpoint
+    """What was signed: without the extension lines where no log signature covers them."""
+    logs: tuple[VerifierKey, ...]
+    """The keys of the log that signed it."""
+    cosigned: dict[bytes, int]
+    """Who cosigned it, by the names of the policy, and when: POSIX seconds, 0 where no time is stated."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, logs: tuple[VerifierKey, ...], cosigned: dict[bytes, int]
-    ) -> None:
-        self.checkpoint = checkpoint
-        self.logs = logs
-        self.cosigned = cosigned
+    def __init__(self, checkpoint: Checkpoint, logs: tuple[VerifierKey, ...], cosigned: dict[bytes, int]) -> None:
+        set_once(self, "checkpoint", checkpoint)
+        set_once(self, "logs", logs)
+        set_once(self, "cosigned", cosigned)
 
 
 class Policy:
@@ -127,9 +146,7 @@ class Policy:
             try:
                 builder.read(items)
             except InputError as error:
-                raise InputError(
-                    error.what, where=f"line {number} of the policy", advice=error.advice
-                ) from None
+                raise InputError(error.what, where=f"line {number} of the policy", advice=error.advice) from None
         builder.finish()
         return policy
 
@@ -146,20 +163,14 @@ class Policy:
         verified = {one.key: one.timestamp or 0 for one in note.verify((*log_keys, *witness_keys))}
         signed = tuple(key for key in log_keys if key in verified and key.name == checkpoint.origin)
         if not signed:
-            raise CheckFailedError(
-                f"no trusted key of the log {quoted(checkpoint.origin)} signed the checkpoint"
-            )
+            raise CheckFailedError(f"no trusted key of the log {quoted(checkpoint.origin)} signed the checkpoint")
         cosigned = {
-            witness.name: verified[witness.key]
-            for witness in self.witnesses.values()
-            if witness.key in verified
+            witness.name: verified[witness.key] for witness in self.witnesses.values() if witness.key in verified
         }
         if not self.is_quorum(cosigned):
             names = ", ".join(_shown(name) for name in cosigned) or "nobody"
-            raise CheckFailedError(
-                f"the quorum {_shown(self.quorum)} did not cosign the checkpoint; {names} did"
-            )
-        if all(key.type != ED25519 for key in signed):
+            raise CheckFailedError(f"the quorum {_shown(self.quorum)} did not cosign the checkpoint; {names} did")
+        if all(key.key_type != ED25519 for key in signed):
             checkpoint = Checkpoint(checkpoint.origin, checkpoint.size, checkpoint.root)
         return Endorsed(checkpoint, signed, cosigned)
 

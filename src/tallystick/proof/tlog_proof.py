@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tallystick.errors import InputError
+from tallystick.model.frozen import Frozen, set_once
 from tallystick.proof.encoding import (
     base64_decode,
     base64_encode,
@@ -16,8 +15,8 @@ from tallystick.proof.encoding import (
 )
 from tallystick.proof.merkle import verify_inclusion
 from tallystick.proof.note import MAX_NOTE_SIZE, SignedNote
-from tallystick.proof.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -28,23 +27,27 @@ MAX_PROOF_SIZE = 2 * MAX_NOTE_SIZE
 MAX_PATH_LENGTH = 64
 
 
-class TlogProof(Value):
-    """The leaf at `index` is in the tree of `checkpoint`, by the audit path `path` (RFC 6962 section 2.1.1).
+class TlogProof(Frozen):
+    """That a leaf is in the tree of a checkpoint. Raises InputError where a field cannot be one."""
 
-    `extra` is data that nothing authenticates; empty where there is none.
-    """
+    __slots__ = FIELDS = ("index", "path", "checkpoint", "extra")
 
-    __slots__ = ("checkpoint", "extra", "index", "path")
+    index: int
+    """Which leaf; 0 is the first."""
+    path: tuple[bytes, ...]
+    """The audit path from the leaf's sibling upwards (RFC 6962 section 2.1.1): at most 64 hashes."""
+    checkpoint: SignedNote
+    """The signed checkpoint."""
+    extra: bytes
+    """Data that nothing authenticates; empty where there is none."""
 
     def __init__(self, index: int, path: Iterable[bytes], checkpoint: SignedNote, extra: bytes = b"") -> None:
-        self.index = require_uint64(index, "the index")
-        self.path = tuple(require_hash(node, "a hash of the inclusion proof") for node in path)
-        self.checkpoint = checkpoint
-        self.extra = extra
+        set_once(self, "index", require_uint64(index, "the index"))
+        set_once(self, "path", tuple(require_hash(node, "a hash of the inclusion proof") for node in path))
+        set_once(self, "checkpoint", checkpoint)
+        set_once(self, "extra", extra)
         if len(self.path) > MAX_PATH_LENGTH:
-            raise InputError(
-                f"the inclusion proof has {len(self.path)} hashes; at most {MAX_PATH_LENGTH} can stand"
-            )
+            raise InputError(f"the inclusion proof has {len(self.path)} hashes; at most {MAX_PATH_LENGTH} can stand")
 
     @classmethod
     def parse(cls, data: bytes | str) -> TlogProof:
@@ -76,7 +79,5 @@ class TlogProof(Value):
         """
         endorsed = policy.check(self.checkpoint)
         checkpoint = endorsed.checkpoint
-        verify_inclusion(
-            require_hash(leaf, "the leaf hash"), self.index, checkpoint.size, self.path, checkpoint.root
-        )
+        verify_inclusion(require_hash(leaf, "the leaf hash"), self.index, checkpoint.size, self.path, checkpoint.root)
         return endorsed
