@@ -1,0 +1,204 @@
+"""How content moved: between two snapshots, during a run, and since some evidence was recorded."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from tallystick.workspace.git import GitError
+from tallystick.workspace.git_snapshot import GitSnapshot, differences
+from tallystick.workspace.inputs import Listing, blob_of, path_of
+from tallystick.workspace.paths import path_bytes, path_text
+from tallystick.workspace.snapshot import PLAIN_FILE, Snapshot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from tallystick.workspace.content import Workspace
+
+    State = tuple[str, str]
+    """Mode and object id of a file; both empty where there is none."""
+    Times = tuple[int, int, int, int]
+    """ctime and mtime in nanoseconds, inode, size."""
+
+_NOTHING = ("", "")
+_GITLINK = "160000"
+_EMPTY_FILES = (
+    "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+    "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
+)
+"""Blob ids (SHA-1, SHA-256) of the empty file, which nobody would call renamed."""
+
+
+class Change:
+    """One file that is not as it was.
+
+    `how` is `added`, `deleted`, `modified`, `mode` (only the mode) or `renamed` (with the same bytes, from
+    `was`). Paths are as in `Snapshot`.
+    """
+
+    __slots__ = ("how", "path", "was")
+
+    def __init__(self, path: str, how: str, was: str = "") -> None:
+        self.path = path
+        self.how = how
+        self.was = was
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Change) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"Change({self.path!r}, {self.how!r}{f', was={self.was!r}' if self.was else ''})"
+
+    def _key(self) -> tuple[str, str, str]:
+        return self.path, self.how, self.was
+
+
+def changed_paths(
+    workspace: Workspace,
+    then: Mapping[str, Any] | tuple[str, Mapping[str, str]],
+    now: Snapshot,
+    patterns: Sequence[str] = (),
+) -> list[Change] | None:
+    """Which files that one of the pathspecs matches are not as they were, by path; no patterns match all.
+
+    `then` is what was kept of the earlier snapshot: its `commit` and its `changes`, as a mapping or a pair. None
+    is returned where that commit is gone (or now there is no git): the files cannot be named any more.
+    """
+    commit, changes = then if isinstance(then, tuple) else (then.get("commit", ""), then.get("changes", {}))
+    if commit and not workspace.is_git:
+        return None
+    moved = _moved(commit, changes, now)
+    if moved is None:
+        return None
+    if patterns:
+        wanted = _matching(moved, patterns)
+        moved = {path: states for path, states in moved.items() if path in wanted}
+    return _told(moved)
+
+
+def products(before: Snapshot, after: Snapshot) -> dict[str, str]:
+    """Untracked files that are in `after` and were not in `before`: path -> blob id, by path."""
+    appeared = after.untracked() - before.untracked()
+    if not appeared:
+        return {}
+    appeared -= {path_of(line) for line in before.listing.lines}
+    changes = after.changes
+    names = sorted(name for name in map(path_text, appeared) if name in changes)
+    return {name: changes[name].partition(" ")[0] for name in names}
+
+
+def change_times(workspace: Workspace, paths: Iterable[str]) -> dict[str, Times]:
+    """Path -> what the file system says of the file, to tell with `touched` that it was written meanwhile.
+
+    A change time cannot be set back, so an edit that was undone still shows. Absent files are left out, and so are
+    folders (a submodule's path is one). Costs a few microseconds a file.
+    """
+    root = os.fsencode(workspace.root)
+    found = {}
+    for path in paths:
+        try:
+            told = os.lstat(os.path.join(root, path_bytes(path)))
+        except OSError:
+            continue
+        if not stat.S_ISDIR(told.st_mode):
+            found[path] = (told.st_ctime_ns, told.st_mtime_ns, told.st_ino, told.st_size)
+    return found
+
+
+def touched(before: Mapping[str, Times], after: Mapping[str, Times]) -> list[str]:
+    """The paths, sorted, that two `change_times` tell different things about, or only one of them knows."""
+    return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+
+
+def _moved(commit: str, changes: Mapping[str, str], now: Snapshot) -> dict[str, tuple[State, State]] | None:
+    """Every path whose state differs: state then, state now. None where the commit is gone."""
+    found = _since_commit(commit, now) if commit else _since_nothing(now)
+    if found is None:
+        return None
+    folders = tuple(path_text(path) + "/" for path in now.submodules)
+    as_committed: dict[str, State] | None = None
+    for path, value in changes.items():
+        if path.startswith(folders):
+            continue
+        if path not in found:
+            if as_committed is None:
+                as_committed = _states(now.own_listing)
+            found[path] = (as_committed.get(path, _NOTHING),) * 2
+        found[path] = (_decoded(value, found[path][0]), found[path][1])
+    for folder, inner in now.submodules.items():
+        _add_submodule(found, path_text(folder), changes, inner)
+    return {path: states for path, states in found.items() if states[0] != states[1]}
+
+
+def _since_commit(commit: str, now: Snapshot) -> dict[str, tuple[State, State]] | None:
+    if not isinstance(now, GitSnapshot):
+        return None
+    try:
+        found = list(differences(now.git, commit, now.tree))
+    except GitError:
+        if now.git.run("cat-file", "--batch-check", stdin=f"{commit}\n".encode()).endswith(b" missing\n"):
+            return None
+        raise
+    return {path_text(path): (then, today) for then, today, path in found}
+
+
+def _since_nothing(now: Snapshot) -> dict[str, tuple[State, State]]:
+    return {path: (_NOTHING, state) for path, state in _states(now.own_listing).items()}
+
+
+def _states(listing: Listing) -> dict[str, State]:
+    return {path_text(path_of(line)): (line[:6].decode("ascii"), blob_of(line)) for line in listing.lines}
+
+
+def _decoded(value: str, committed: State) -> State:
+    """The state that a value of `Snapshot.changes` stands for."""
+    oid, _, mode = value.partition(" ")
+    return (mode or committed[0] or PLAIN_FILE, oid) if oid else _NOTHING
+
+
+def _add_submodule(
+    found: dict[str, tuple[State, State]], folder: str, changes: Mapping[str, str], inner: Snapshot
+) -> None:
+    """Adds what differs below a submodule (or another repository in the tree), as far as it can be told."""
+    mode, oid = found[folder][0] if folder in found else (_GITLINK, inner.commit)
+    start = folder + "/"
+    own = {path.removeprefix(start): value for path, value in changes.items() if path.startswith(start)}
+    below = _moved(oid if mode == _GITLINK else "", own, inner)
+    for path, (then, today) in (below or {}).items():
+        outer = found.get(start + path, (_NOTHING, _NOTHING))  # it was a plain folder until now
+        found[start + path] = (outer[0] if then == _NOTHING else then, today)
+
+
+def _matching(moved: Mapping[str, tuple[State, State]], patterns: Sequence[str]) -> set[str]:
+    """The paths that one of the pathspecs matches."""
+    lines = []
+    for path in sorted(map(path_bytes, moved)):
+        then, today = moved[path_text(path)]
+        kind = "commit" if _GITLINK in (then[0], today[0]) else "blob"
+        mode = _GITLINK if kind == "commit" else PLAIN_FILE
+        lines.append(f"{mode} {kind} {today[1] or then[1]}\t".encode() + path)
+    return {path_text(path_of(line)) for line in Listing(lines).matching(patterns)}
+
+
+def _told(moved: Mapping[str, tuple[State, State]]) -> list[Change]:
+    """What happened to each path; one that went and one that came with the same bytes are one renaming."""
+    gone: dict[str, list[str]] = {}
+    for path in sorted(path for path, (_, today) in moved.items() if today == _NOTHING):
+        gone.setdefault(moved[path][0][1], []).append(path)
+    told, renamed = [], set()
+    for path, (then, today) in sorted(moved.items()):
+        if then == _NOTHING:
+            origins = gone.get(today[1]) if today[1] not in _EMPTY_FILES else None
+            was = origins.pop(0) if origins else ""
+            told.append(Change(path, "renamed" if was else "added", was))
+            renamed.add(was)
+        elif today != _NOTHING:
+            told.append(Change(path, "mode" if then[1] == today[1] else "modified"))
+    left = (path for paths in gone.values() for path in paths if path not in renamed)
+    return sorted((*told, *(Change(path, "deleted") for path in left)), key=lambda change: path_bytes(change.path))

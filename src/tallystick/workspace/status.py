@@ -1,0 +1,64 @@
+"""What `git status --porcelain=v2 -z` says (its own manual page has the format)."""
+
+from __future__ import annotations
+
+ARGUMENTS = (
+    "status", "--porcelain=v2", "-z", "--branch", "--no-ahead-behind", "--untracked-files=all",
+    "--no-renames", "--ignore-submodules=dirty",
+)  # fmt: skip
+"""Every path that differs, one by one; of a submodule whether another commit is checked out, no more."""
+
+_FIELDS_BEFORE_PATH = {b"1": 8, b"2": 9, b"u": 10}
+
+
+class Line:
+    """One path that differs. Paths are bytes, from the root of the work tree.
+
+    `staged` and `unstaged` are the two letters of `git status`, `.` for no difference, `?` twice for an
+    untracked path. `conflict` is set while a merge is unresolved.
+    """
+
+    __slots__ = ("conflict", "path", "staged", "submodule", "unstaged")
+
+    def __init__(self, letters: str, path: bytes, *, conflict: bool = False, submodule: bool = False) -> None:
+        self.staged, self.unstaged = letters[0], letters[1]
+        self.path = path
+        self.conflict = conflict
+        self.submodule = submodule
+
+    @property
+    def untracked(self) -> bool:
+        """Whether git does not know the path yet. With a final `/` it is a repository of its own."""
+        return self.staged == "?"
+
+
+class Status:
+    """The commit checked out (empty before the first one) and what differs, in git's order."""
+
+    __slots__ = ("commit", "lines")
+
+    def __init__(self, commit: str, lines: list[Line]) -> None:
+        self.commit = commit
+        self.lines = lines
+
+
+def parse_status(printed: bytes) -> Status:
+    """Reads what git printed for `ARGUMENTS`. Raises ValueError where it is cut short."""
+    if not printed.endswith(b"\0"):
+        raise ValueError("git status printed no whole line")
+    commit, lines = "", []
+    records = iter(printed[:-1].split(b"\0"))
+    for record in records:
+        kind = record[:1]
+        if kind == b"?":
+            lines.append(Line("??", record[2:]))
+        elif kind in _FIELDS_BEFORE_PATH:
+            fields = record.split(b" ", _FIELDS_BEFORE_PATH[kind])
+            letters, path = fields[1].decode("ascii"), fields[-1]
+            lines.append(Line(letters, path, conflict=kind == b"u", submodule=fields[2].startswith(b"S")))
+            if kind == b"2":
+                next(records)  # where it was renamed from
+        elif record.startswith(b"# branch.oid "):
+            oid = record[len(b"# branch.oid ") :].decode("ascii")
+            commit = "" if oid == "(initial)" else oid
+    return Status(commit, lines)
