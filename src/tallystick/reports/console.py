@@ -1,0 +1,125 @@
+"""Counts of tests out of what a command printed.
+
+Only what a runner closes with counts, read as that runner writes it; text that mentions tests is no summary, and
+where there is none the answer is that nothing is known. A command that runs several suites has them added up.
+The exit code stays the judge of a run: this says how much it ran.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tallystick.reports.base import combined
+from tallystick.reports.replays import replays
+from tallystick.reports.runners import RUNNERS, console_report, tap
+from tallystick.reports.summaries import SUMMARIES, counts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tallystick.reports.base import Report
+    from tallystick.reports.replays import Replay
+    from tallystick.reports.summaries import Summary
+
+__all__ = ["read_console", "replay_marker"]
+
+_ESCAPES = rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]{0,2000}(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[@-Z\\^_=>])"
+_TASK = rb"\n([^\s:]+:[^\s]+): cache (?:hit|miss|bypass)\b"
+_WORKSPACE = rb"\n([^\s$]+ [\w:.-]+)\$ "
+
+
+def read_console(output: bytes) -> Report | None:
+    """Counts of the tests that the output, all of it, shows to have run; None where it shows no runner's summary.
+
+    Takes time in proportion to the output. The report's `unit` is `packages` for `go test` without `-v`, `targets` for
+    Bazel, else `tests`; `replayed` is set where a runner only showed old results.
+    """
+    text = _plain(output)
+    reports = [report for part in _streams(text) for report in _reports(part)]
+    if not reports:
+        return None
+    found = replays(text)
+    report = combined(reports)
+    return report.replace(replayed=_extent(found)) if found else report
+
+
+def replay_marker(output: bytes) -> Replay | None:
+    """The mark in the output that a runner showed old results from its cache in place of a run, or None.
+
+    `complete` tells whether nothing at all was run. Of several runners, one that ran nothing comes first.
+    """
+    found = replays(_plain(output))
+    return max(found, key=lambda replay: replay.complete, default=None)
+
+
+def _extent(found: list[Replay]) -> str:
+    return "all" if all(replay.complete for replay in found) else "partly"
+
+
+def _plain(output: bytes) -> bytes:
+    """The output without escape sequences, a line break before the first and after the last line."""
+    if b"\x1b" in output:
+        output = re.sub(_ESCAPES, b"", output)
+    if b"\r" in output:
+        output = output.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return b"\n" + output + b"\n"
+
+
+def _streams(text: bytes) -> list[bytes]:
+    """What each task printed, where a task runner mixed them line by line behind prefixes."""
+    if b": cache " in text:
+        prefixes = {match[1] + b": " for match in re.finditer(_TASK, text)}
+    elif b"\nScope: " in text:
+        prefixes = {match[1] + b": " for match in re.finditer(_WORKSPACE, text)}
+    else:
+        prefixes = set()
+    if not prefixes:
+        return [text]
+    lines: dict[bytes, list[bytes]] = {prefix: [] for prefix in (b"", *prefixes)}
+    starts = re.compile(b"|".join(re.escape(prefix) for prefix in sorted(prefixes)))
+    for line in text.split(b"\n"):
+        start = starts.match(line)
+        lines[start[0] if start else b""].append(line[start.end() :] if start else line)
+    return [b"\n" + b"\n".join(part) + b"\n" for part in lines.values()]
+
+
+def _reports(text: bytes) -> Iterator[Report]:
+    found = False
+    for anchors, runner in RUNNERS:
+        if any(anchor in text for anchor in anchors):
+            for report in runner(text):
+                found = True
+                yield report
+    for summary in SUMMARIES:
+        if summary.anchor in text:
+            for report in _summarised(text, summary):
+                found = True
+                yield report
+    if not found and b"\nTAP version 1" in text:
+        yield from tap(text)
+
+
+def _summarised(text: bytes, summary: Summary) -> Iterator[Report]:
+    matches = list(summary.matches(text))
+    if summary.last_only:
+        matches = [
+            match
+            for match, following in zip(matches, [*matches[1:], None], strict=False)
+            if following is None or _new_command(text[match.end() : following.start()])
+        ]
+    for match in matches:
+        counted = counts(match)
+        if not counted:
+            continue
+        problems = []
+        if counted["broken"] and not counted["failed"] + counted["errors"]:
+            problems.append(f"{summary.tool}: {counted['broken']} test files or suites could not be run")
+        if (error := match.groupdict().get("error")) is not None:
+            problems.append(f"{summary.tool}: {error.decode('utf-8', 'replace')} outside tests")
+        yield console_report(summary.tool, counted, unit=summary.unit, problems=problems)
+
+
+def _new_command(between: bytes) -> bool:
+    """Whether npm or yarn began another script in between."""
+    return re.search(rb"\n(?:> \S+@\S+ \S+|\$ \S[^\n]*)(?=\n)", between) is not None
