@@ -14,6 +14,8 @@ from tallystick.capture.process import run_process
 from tallystick.errors import TallystickError
 from tallystick.model.entry import Entry
 from tallystick.model.record import dropped_details
+from tallystick.workspace.binding import content_details
+from tallystick.workspace.changes import change_times, products, touched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ NOT_RECORDED = 125
 DEFAULT_SECONDS = 24 * 3600
 """How long a run without a timeout may take before it is held to be interrupted."""
 DEADLINE_SLACK = 60
+NAMED_PATHS = 100
+"""How many paths are named of those that moved."""
 
 
 class Judgement:
@@ -138,9 +142,8 @@ def run_command(
     from now (RFC 3339). Raises NotRecordedError where the ledger cannot take the entries.
     """
     from tallystick.capture.executable import DigestTask
-    from tallystick.workspace.changes import change_times
 
-    digest = DigestTask(run.argv, cwd=workspace.root)
+    digest = DigestTask(run.argv)
     pending = before or workspace.start_snapshot()
     try:
         content = pending.result()
@@ -179,7 +182,9 @@ def run_command(
 def _record_start(ledger: Ledger, run: Run, content: Snapshot, now: Callable[[float], str]) -> Head:
     limit = run.timeout if run.timeout is not None else DEFAULT_SECONDS
     watcher = {name: value for name, value in this_process().items() if value}
-    details = {"run": {**watcher, "deadline": now(limit + DEADLINE_SLACK), "before": content.fingerprint()}}
+    bound = content_details(content, run.patterns, without=run.products)
+    bound.pop("changes", None)
+    details = {"run": {**watcher, "deadline": now(limit + DEADLINE_SLACK)}, "content": bound}
     entry = Entry(
         type="run_started",
         criterion_id=run.criterion_id,
@@ -214,19 +219,21 @@ def _observed(run: Run, workspace: Workspace) -> dict[str, Any]:
 
 
 def _content_run(
-    workspace: Workspace, run: Run, before: Snapshot, after: Snapshot, times: Mapping[str, object]
+    workspace: Workspace,
+    run: Run,
+    before: Snapshot,
+    after: Snapshot,
+    times: Mapping[str, tuple[int, int, int, int]],
 ) -> dict[str, Any]:
     """The fingerprints before and after, what the run left, and which inputs moved or were touched."""
-    from tallystick.workspace.changes import change_times, touched
-
     found: dict[str, Any] = {"before": before.fingerprint(), "after": after.fingerprint()}
     made = made_by_run(run, before, after)
     if made:
         found["products"] = made
     if moved := moved_inputs(run, before, after):
         found["moved"] = moved
-    elif put_back := touched(times, change_times(workspace, after.paths(run.patterns))):
-        found["touched"] = list(put_back)[:100]
+    elif put_back := touched(times, change_times(workspace, times)):
+        found["touched"] = put_back[:NAMED_PATHS]
     return found
 
 
@@ -234,9 +241,7 @@ def made_by_run(run: Run, before: Snapshot, after: Snapshot) -> dict[str, str]:
     """Untracked files that first appeared during the run, or products of earlier runs that it wrote anew."""
     if before.tree == after.tree:
         return {}
-    from tallystick.workspace.changes import products
-
-    made = dict(products(before, after))
+    made = products(before, after)
     for path, blobs in run.products.items():
         was, now = before.blob(path), after.blob(path)
         if was in blobs and now and now != was:
@@ -245,27 +250,21 @@ def made_by_run(run: Run, before: Snapshot, after: Snapshot) -> dict[str, str]:
 
 
 def moved_inputs(run: Run, before: Snapshot, after: Snapshot) -> list[str]:
-    """The inputs whose content differs after the run, products apart; at most 100 paths."""
+    """The inputs whose content differs after the run, products apart; at most `NAMED_PATHS`."""
     if before.fingerprint() == after.fingerprint():
         return []
-    made = {
-        path: [*run.products.get(path, ()), blob] for path, blob in made_by_run(run, before, after).items()
-    }
+    made = {path: [*run.products.get(path, ()), blob] for path, blob in made_by_run(run, before, after).items()}
     without = {**run.products, **made}
-    if before.inputs_digest(run.patterns, without=without) == after.inputs_digest(
-        run.patterns, without=without
-    ):
+    if before.inputs_digest(run.patterns, without=without) == after.inputs_digest(run.patterns, without=without):
         return []
     old = {path: (mode, blob) for mode, _, blob, path in before.matching(run.patterns)}
     new = {path: (mode, blob) for mode, _, blob, path in after.matching(run.patterns)}
     names = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
-    return [path for path in names if path not in without][:100]
+    return [path for path in names if path not in without][:NAMED_PATHS]
 
 
 def bound_content(run: Run, before: Snapshot, after: Snapshot) -> dict[str, Any]:
     """What the result is bound to: the content before, which is the content after where nothing moved."""
-    from tallystick.workspace.binding import content_details
-
     details = content_details(before, run.patterns, without=run.products)
     if moved_inputs(run, before, after):
         del details["inputs"]
