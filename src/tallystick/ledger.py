@@ -23,7 +23,7 @@ from tallystick.model.record import (
 )
 from tallystick.model.session import Replayer, Rules, Session, state_of
 from tallystick.proof.merkle import leaf_hash, read_root
-from tallystick.stores.base import Head, IdempotencyKey
+from tallystick.stores.base import HEAD_KEY, Head, IdempotencyKey, tip_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -235,10 +235,12 @@ class Ledger:
         Raises NotFoundError, and TamperedError where the indexes do not fit the records.
         """
         key = self._find(task_id, ledger_id)
-        head = self.store.tip(key).head()
+        _, rows = self.store.state_rows(key)
+        standing = next((row[1:] for row in rows if row[0] == HEAD_KEY), None)
+        head = tip_from(key.task_id, standing).head()
         found: dict[str, dict[str, StateRecord]] = {"c": {}, "p": {}}
-        for pointer, position in sorted(self.store.pointers(key).items(), key=lambda item: item[0].encode()):
-            if pointer[:1] in found and position <= head.position:
+        for pointer, position, *_ in sorted(rows, key=lambda row: row[0].encode()):
+            if pointer[:1] in found:
                 recorded = self._recorded(key, position)
                 found[pointer[0]][pointer[1:]] = state_of(recorded.entry, position)
         return State(key.task_id, key.ledger_id, head, found["c"], found["p"])
@@ -286,6 +288,8 @@ class Ledger:
         sealed = row.sealed
         if outputs and sealed.output is None and sealed.output_salt is not None:
             sealed.output = b"".join(self.store.artifact(key, row.position))
+            if not sealed.output:
+                raise TamperedError("its output is missing", task_id=key.task_id, position=row.position)
 
     def output(self, task_id: str, position: int, *, ledger_id: str = "") -> bytes:
         """The kept output of an entry, as it was printed. Raises NotFoundError."""

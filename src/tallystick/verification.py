@@ -14,7 +14,8 @@ from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.record import decode_header
 from tallystick.model.session import Replayer, sets_phase
 from tallystick.proof.merkle import Edge, leaf_hash
-from tallystick.stores.base import Head
+from tallystick.proof.subtrees import append_subtree, end_node, perfect_root
+from tallystick.stores.base import HEAD_KEY, Head, tip_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 CHUNK = 512
 """Leaves hashed together; a power of two."""
+HALF = "half"
+"""What stands for a salt without its part, or a part without its salt: no record says this."""
 
 
 class Fault(Frozen):
@@ -114,7 +117,10 @@ class _Verification:
         self._replayer = Replayer()
         self._types: dict[str, int] = {}
         self._at = ""
+        self._next = 1
         self._gap = False
+        self._changed = 0
+        self._doubtful: list[Fault] = []
         self._said: Edge | None = None
         self._closed = False
         self._missing: dict[tuple[int, str], None] = {}
@@ -125,23 +131,37 @@ class _Verification:
 
     def run(self, progress: Callable[[int], None] | None) -> Verified:
         self._header()
-        start = 1
-        while rows := self._store.raw_rows(self._session, start, CHUNK - start % CHUNK):
-            self._chunk(start, rows)
-            start = rows[-1][0] + 1
-            if progress is not None:
-                progress(len(rows))
-        self._finish()
+        self._read(progress)
+        last, rows = self._store.state_rows(self._session)
+        self._read(progress, last)
+        self._finish(rows)
         head = Head(self._edge.size - 1, self._edge.root().hex())
-        self._faults.sort(key=lambda fault: -1 if fault.position is None else fault.position)
         return Verified(
             self._session.task_id,
             self._session.ledger_id,
             head,
             len(self._erased & self._missing.keys()),
-            tuple(self._faults),
+            tuple(sorted(self._faults, key=self._order)),
             self._closed,
         )
+
+    def _read(self, progress: Callable[[int], None] | None, last: int | None = None) -> None:
+        """Take rows as far as there are any, or to position `last`: others may append meanwhile."""
+        while last is None or self._next <= last:
+            rows = self._store.raw_rows(self._session, self._next, CHUNK - self._next % CHUNK)
+            if last is not None:
+                rows = [row for row in rows if row[0] <= last]
+            if not rows:
+                return
+            self._chunk(self._next, rows)
+            self._next = rows[-1][0] + 1
+            if progress is not None:
+                progress(len(rows))
+
+    def _order(self, fault: Fault) -> tuple[bool, int]:
+        """By position; but what a changed record after it may have caused does not come before that record."""
+        position = -1 if fault.position is None else fault.position
+        return fault in self._doubtful and position < self._changed, position
 
     def _fault(self, position: int | None, what: str) -> None:
         self._faults.append(Fault(self._session.task_id, position, what))
@@ -163,6 +183,8 @@ class _Verification:
             self._at = header.at
         self._edge.append(leaf_hash(session.header))
         self._check_known(0)
+        if any(row[0] == 0 for row in self._store.raw_rows(session, 0, 1)):
+            self._fault(0, "a record lies where the header is")
 
     # --- one chunk
 
@@ -184,9 +206,9 @@ class _Verification:
         level = [sha256(b"\x00" + record).digest() for record in records]
         aligned = start % CHUNK == 0 and len(level) == CHUNK and self._said is None
         if aligned and not any(start <= position < start + CHUNK for position in self._known):
-            root = _perfect_root(level, stored)
-            if root is not None and _subtree_end(self._edge, root, CHUNK) == stored[-1]:
-                _append_subtree(self._edge, root, CHUNK)
+            root = perfect_root(level, stored)
+            if root is not None and end_node(self._edge, root, CHUNK) == stored[-1]:
+                append_subtree(self._edge, root, CHUNK)
                 return
         for position, (leaf, node) in enumerate(zip(level, stored, strict=True), start):
             self._node(position, leaf, node)
@@ -204,12 +226,17 @@ class _Verification:
             if found == node or self._gap:
                 return
             self._said = self._edge.copy()
-            self._fault(position, "the record or its tree node was changed")
+            self._change(position)
         elif node not in (found, self._said.append(leaf)) and not self._gap:
-            self._fault(position, "the record or its tree node was changed")
+            self._change(position)
         self._said.hashes[-1] = node
         if self._said.hashes == self._edge.hashes:
             self._said = None
+
+    def _change(self, position: int) -> None:
+        self._changed = position
+        header = "the session's header, " if position == 1 else ""
+        self._fault(position, f"{header}the record or its tree node was changed")
 
     def _check_known(self, position: int) -> None:
         for root in self._known.pop(position, ()):
@@ -284,10 +311,7 @@ class _Verification:
         parts: tuple[bytes | None, ...],
     ) -> None:
         digests = [getattr(record, part) if record is not None else None for record in decoded]
-        computed = [
-            sha256(salt + data).hexdigest() if salt is not None and data is not None else ""
-            for salt, data in zip(salts, parts, strict=True)
-        ]
+        computed = [_digest(salt, data) for salt, data in zip(salts, parts, strict=True)]
         if computed == digests:
             return
         for offset, (digest, found) in enumerate(zip(digests, computed, strict=True)):
@@ -310,77 +334,69 @@ class _Verification:
             for piece in self._store.artifact(self._session, position):
                 found.update(piece)
         except TamperedError as error:
-            self._fault(position, error.what)
-            return
-        if found.hexdigest() != digest:
-            self._fault(position, "its output was changed")
+            what = error.what
+        else:
+            what = "" if found.hexdigest() == digest else "its output was changed"
+        if what and self._was_erased(position, "output"):
+            self._missing[position, "output"] = None
+        elif what:
+            self._fault(position, what)
+
+    def _was_erased(self, position: int, part: str) -> bool:
+        """Whether the part is gone by now: somebody may have erased it since its row was read."""
+        row = self._store.row(self._session, position)
+        return row is not None and getattr(row.sealed, f"{part}_salt") is None
 
     # --- the end
 
-    def _finish(self) -> None:
+    def _finish(self, rows: list[tuple[str, int, str | None, bytes | None]]) -> None:
         for position, part in self._missing.keys() - self._erased:
-            self._fault(position, f"its {part} is missing, and no redaction names it")
+            self._doubt(position, f"its {part} is missing, and no redaction names it")
+        for position, part in self._erased - self._missing.keys():
+            if not self._was_erased(position, part):
+                self._doubt(position, f"a redaction names its {part}, which is not erased")
+        self._head(next((row[1:] for row in rows if row[0] == HEAD_KEY), None))
+        self._pointers([row for row in rows if row[0] != HEAD_KEY])
         position = self._edge.size - 1
-        try:
-            tip = self._store.tip(self._session)
-        except TamperedError as error:
-            self._fault(position, error.what)
-        else:
-            if tip.position != position:
-                self._fault(position, f"the head says {tip.position} entries, there are {position}")
-            elif tip.edge.hashes != self._edge.hashes:
-                self._fault(position, "the head's root is not that of the records")
-            elif tip.at != self._at:
-                self._fault(position, "the head's time is not that of the newest record")
-        self._pointers()
         for expected in self._known:
             self._fault(position, f"a head at position {expected} was seen, the session ends at {position}")
 
-    def _pointers(self) -> None:
+    def _doubt(self, position: int, what: str) -> None:
+        self._fault(position, what)
+        self._doubtful.append(self._faults[-1])
+
+    def _head(self, row: tuple[int, str | None, bytes | None] | None) -> None:
+        position = self._edge.size - 1
+        try:
+            tip = tip_from(self._session.task_id, row)
+        except TamperedError as error:
+            self._fault(position, error.what)
+            return
+        if tip.position > position:
+            if not self._gap:
+                self._fault(position + 1, "the record is missing")
+            self._fault(tip.position, f"the head says {tip.position} entries, there are {position}")
+        elif tip.position < position:
+            self._fault(tip.position + 1, f"a record lies beyond the head, which says {tip.position} entries")
+        elif tip.edge.hashes != self._edge.hashes:
+            self._fault(position, "the head's root is not that of the records")
+        elif tip.at != self._at:
+            self._fault(position, "the head's time is not that of the newest record")
+
+    def _pointers(self, rows: list[tuple[str, int, str | None, bytes | None]]) -> None:
         expected = {f"t{name}": position for name, position in self._types.items()}
         expected |= {f"c{name}": position for name, (position, _) in self._replayer.criteria.items()}
         expected |= {f"p{name}": position for name, (position, _) in self._replayer.phases.items()}
-        stored = self._store.pointers(self._session)
+        for key, position, at, edge in rows:
+            if at is not None or edge is not None:
+                self._fault(position, f"the pointer {key!r} has what only a head has")
+        stored = {row[0]: row[1] for row in rows}
         if stored == expected:
             return
         for key in sorted(stored.keys() | expected.keys()):
-            if stored.get(key) != expected.get(key):
-                self._fault(
-                    expected.get(key),
-                    f"the pointer {key!r} stands at {stored.get(key)}, not at {expected.get(key)}",
-                )
-
-
-def _perfect_root(level: list[bytes], stored: tuple[bytes, ...]) -> bytes | None:
-    """The root over a perfect subtree's leaves; None where a node inside it is not the stored one."""
-    step = 1
-    while len(level) > 1:
-        if tuple(level[::2]) != stored[step - 1 :: 2 * step]:
-            return None
-        level = [sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=True)]
-        step *= 2
-    return level[0]
-
-
-def _subtree_end(edge: Edge, root: bytes, width: int) -> bytes:
-    """The largest perfect subtree that would end with this one of `width` leaves, were it appended."""
-    node, trailing, depth = root, edge.size // width, len(edge.hashes)
-    while trailing & 1:
-        depth -= 1
-        node = sha256(b"\x01" + edge.hashes[depth] + node).digest()
-        trailing >>= 1
-    return node
-
-
-def _append_subtree(edge: Edge, root: bytes, width: int) -> None:
-    """Append a perfect subtree of `width` leaves to an edge whose size is a multiple of it."""
-    node = _subtree_end(edge, root, width)
-    trailing = edge.size // width
-    while trailing & 1:
-        edge.hashes.pop()
-        trailing >>= 1
-    edge.hashes.append(node)
-    edge.size += width
+            says, found = stored.get(key, 0), expected.get(key, 0)
+            if says != found:
+                self._fault(max(says, found), f"the pointer {key!r} stands at {says}, not at {found}")
 
 
 def iterate_store(store: Store, progress: Callable[[int], None] | None = None) -> Iterator[Verified | Fault]:

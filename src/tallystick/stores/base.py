@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.errors import InputError
+from tallystick.errors import InputError, TamperedError
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.session import sets_phase
 from tallystick.proof.merkle import Edge, leaf_hash
@@ -87,6 +87,17 @@ class Tip:
     def head(self) -> Head:
         """The session's head here."""
         return Head(self.position, self.edge.root().hex())
+
+
+def tip_from(task_id: str, row: tuple[int, str | None, bytes | None] | None) -> Tip:
+    """The tip that a head's row (position, at, edge) stands for. Raises TamperedError where it cannot be one."""
+    position, at, edge = row or (0, None, None)
+    if at is None or edge is None:
+        raise TamperedError("the session's head is missing", task_id=task_id)
+    try:
+        return Tip(position, at, Edge.unpack(position + 1, edge))
+    except InputError:
+        raise TamperedError("the session's head is damaged", task_id=task_id, position=position) from None
 
 
 class Row:
@@ -227,8 +238,12 @@ if TYPE_CHECKING:
         def tip(self, session: SessionKey) -> Tip:
             """Where the session stands."""
 
-        def pointers(self, session: SessionKey) -> dict[str, int]:
-            """Every pointer of the session: `c` + criterion, `p` + phase, `t` + type → position."""
+        def state_rows(self, session: SessionKey) -> tuple[int, list[tuple[str, int, str | None, bytes | None]]]:
+            """The newest record's position, whatever the head says, and all that points: as of one moment.
+
+            Each row is (key, position, at, edge): the head under `HEAD_KEY`, and every pointer (`c` +
+            criterion, `p` + phase, `t` + type) without `at` and `edge`.
+            """
 
         def pointer(self, session: SessionKey, key: str) -> int:
             """One pointer; 0 where it is not set."""
@@ -242,7 +257,9 @@ if TYPE_CHECKING:
             """
 
         def raw_rows(self, session: SessionKey, start: int, count: int) -> list[tuple[Any, ...]]:
-            """Up to `count` rows from position `start`, whatever the head says: what verification reads.
+            """Up to `count` rows from position `start` (0: also what must not be there), whatever the head says.
+
+            What verification reads.
 
             Each is (position, record, node, criterion_before, type_before, text_salt, text, details_salt,
             details, output_salt, output).
@@ -252,7 +269,10 @@ if TYPE_CHECKING:
             """One row, output included where it lies beside the record."""
 
         def artifact(self, session: SessionKey, position: int) -> Iterator[bytes]:
-            """The kept output of an entry that has it in an artifact, in pieces; none where it has not."""
+            """The kept output of an entry that has it in an artifact, in pieces; none where it has not.
+
+            Raises TamperedError where the pieces are not as they were stored.
+            """
 
         def faults(self, session: SessionKey | None = None) -> Iterator[tuple[str, int | None, str]]:
             """What is wrong with the store beyond its sessions: (task id or "", position, what).

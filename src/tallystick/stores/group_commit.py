@@ -2,14 +2,16 @@
 
 Whoever finds nobody leading leads: it takes what is waiting, performs all of it in one transaction, answers,
 and hands the lead to the next in the queue. A call returns when its own request is durable, or has failed.
+
+A leader may be interrupted between any two steps (Ctrl-C). What is shared changes under the mutex alone, and
+each step can be taken twice, so that `_leave` finishes whatever was begun: requests of others that have no
+outcome yet go back to the front of the queue.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from threading import Lock
-
-from tallystick.errors import StoreUnavailableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,17 +21,10 @@ if TYPE_CHECKING:
 BATCH_LIMIT = 512
 
 
-def _interrupted() -> StoreUnavailableError:
-    return StoreUnavailableError(
-        "the thread that was committing for all was interrupted; nothing of this was recorded",
-        advice="append it again",
-    )
-
-
 class Request:
     """One piece of work for a transaction, and its outcome."""
 
-    __slots__ = ("done", "error", "result", "turn", "work")
+    __slots__ = ("batch", "done", "error", "result", "turn", "work")
 
     def __init__(self, work: Any) -> None:
         self.work = work
@@ -37,69 +32,96 @@ class Request:
         self.error: BaseException | None = None
         self.done = False
         self.turn: Lock | None = None
+        self.batch: list[Request] = [self]
+
+    def wake(self) -> None:
+        """End the wait for a turn; more than once is no harm."""
+        if self.turn is not None and self.turn.locked():
+            try:
+                self.turn.release()
+            except RuntimeError:
+                return
 
 
 class GroupCommit:
-    """`perform` takes requests and sets `result` or `error` on each; it returns once results are durable."""
+    """`perform` takes requests and sets `result` or `error` on each; it returns once results are durable.
+
+    Where it raises, nothing of the requests without a result was recorded.
+    """
 
     def __init__(self, perform: Callable[[list[Request]], None]) -> None:
         self._perform = perform
         self._mutex = Lock()
         self._waiting: deque[Request] = deque()
-        self._led = False
+        self._leader: Request | None = None
 
     def submit(self, work: Any) -> Any:
         """The result of the work, once durable. Raises what the work raised."""
         request = Request(work)
-        with self._mutex:
-            leads = not self._led
-            if leads:
-                self._led = True
-            else:
-                request.turn = Lock()
-                request.turn.acquire()
-                self._waiting.append(request)
-        if request.turn is not None:
-            self._wait(request, request.turn)
-        if not request.done:
-            self._lead(request)
+        try:
+            turn = self._enter(request)
+            if turn is not None:
+                turn.acquire()
+            if not request.done:
+                self._lead(request)
+        except BaseException:
+            self._leave(request)
+            raise
         if request.error is not None:
             raise request.error
         return request.result
 
-    def _wait(self, request: Request, turn: Lock) -> None:
-        try:
-            turn.acquire()
-        except BaseException:
-            with self._mutex:
-                queued = request in self._waiting
-                if queued:
-                    self._waiting.remove(request)
-            if not queued and turn.acquire(blocking=True) and not request.done:
-                self._pass_on()
-            raise
+    def _enter(self, request: Request) -> Lock | None:
+        """The lock to wait for where somebody else leads."""
+        with self._mutex:
+            if self._leader is None:
+                self._leader = request
+                return None
+            request.turn = Lock()
+            request.turn.acquire()
+            self._waiting.append(request)
+            return request.turn
 
     def _lead(self, request: Request) -> None:
-        batch = [request]
+        batch = request.batch
         with self._mutex:
             while self._waiting and len(batch) < BATCH_LIMIT:
-                batch.append(self._waiting.popleft())
+                if self._waiting[0] is not request:
+                    batch.append(self._waiting[0])
+                self._waiting.popleft()
         try:
             self._perform(batch)
-        except BaseException as error:
+        except Exception as error:
             for one in batch:
                 if one.result is None and one.error is None:
-                    one.error = error if one is request or isinstance(error, Exception) else _interrupted()
-        finally:
-            for one in batch:
-                one.done = True
-                if one.turn is not None and one is not request:
-                    one.turn.release()
-            self._pass_on()
-
-    def _pass_on(self) -> None:
+                    one.error = error
         with self._mutex:
-            following = self._waiting.popleft() if self._waiting else None
-            self._led = following is not None
-        if following is not None and following.turn is not None:
-            following.turn.release()
+            self._settle(request)
+
+    def _leave(self, request: Request) -> None:
+        """Undo or finish an interrupted request's part in what is shared."""
+        with self._mutex:
+            if request in self._waiting:
+                self._waiting.remove(request)
+            if self._leader is request:
+                self._settle(request)
+            elif self._leader is not None and self._leader in self._waiting:
+                self._hand_over()
+
+    def _settle(self, leader: Request) -> None:
+        for one in reversed(leader.batch):
+            if one is leader or one.result is not None or one.error is not None:
+                one.done = True
+                if one is not leader:
+                    one.wake()
+            elif one not in self._waiting:
+                self._waiting.appendleft(one)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        if not self._waiting:
+            self._leader = None
+            return
+        self._leader = self._waiting[0]
+        self._leader.wake()
+        self._waiting.popleft()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import weakref
-from threading import Lock
+from threading import RLock
 
-from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
+from tallystick.errors import NotFoundError, StoreUnavailableError, TallystickError, TamperedError
 from tallystick.model.ids import require_task_id
 from tallystick.model.record import Sealed
-from tallystick.proof.merkle import Edge
+from tallystick.stores import forking
 from tallystick.stores import sqlite_schema as schema
-from tallystick.stores.base import HEAD_KEY, Row, SessionKey, Tip
+from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
 from tallystick.stores.filesystem import require_local
 from tallystick.stores.group_commit import GroupCommit
 from tallystick.stores.sqlite_connection import (
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tallystick.model.record import Draft, Header
-    from tallystick.stores.base import Head, IdempotencyKey
+    from tallystick.stores.base import Head, IdempotencyKey, Tip
     from tallystick.stores.group_commit import Request
 
 READ_ROWS = 512
@@ -43,7 +42,6 @@ _ROW = (
 )
 _WITH_OUTPUT = f"{_ROW}, output"
 _WITHOUT_OUTPUT = f"{_ROW}, NULL"
-_open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
 
 class SqliteStore:
@@ -64,61 +62,70 @@ class SqliteStore:
         self.read_only = read_only
         self._clock = clock
         self._reset()
-        if not os.path.exists(self.path) and not create:
-            raise NotFoundError("no ledger here", where=path, advice="notch init makes one")
-        if create and not read_only:
-            self._create(random)
+        forking.register(self)
         try:
-            self.ledger_id = self._open()
+            self.ledger_id = self._open(path, create=create and not read_only, random=random)
         except sqlite3.Error as error:
             raise store_error(error, self.path) from None
-        _open_stores.add(self)
 
     def _reset(self) -> None:
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
-        self._reading = Lock()
+        self._reading, self._writing, self._copying = RLock(), RLock(), RLock()
         self._lock = WriteLock(self.path)
         self._commits = GroupCommit(self._commit)
         self._sessions: dict[str, SessionKey] = {}
         self._written: dict[int, int] = {}
-        self._closed = False
+        self._unusable = ""
+
+    def _open(self, path: str, *, create: bool, random: Callable[[int], bytes]) -> str:
+        """The ledger's id. A file in which no ledger was ever committed counts as none."""
+        exists = os.path.exists(self.path)
+        if not exists and not create:
+            raise NotFoundError("no ledger here", where=path, advice="notch init makes one")
+        if exists and (found := self._read_id()):
+            return found
+        if not create:
+            raise NotFoundError("the file is empty", where=self.path, advice="notch init makes a ledger")
+        self._create(random)
+        return self._read_id()
+
+    def _read_id(self) -> str:
+        with self._reading:
+            connection = self._connection()
+            if schema.version(connection, self.path):
+                return schema.read_ledger_id(connection, self.path)
+            connection.close()
+            self._reader = None
+            return ""
 
     def _create(self, random: Callable[[int], bytes]) -> None:
-        """Make the file where there is none; several processes may come here at once."""
-        if os.path.exists(self.path) and os.path.getsize(self.path) > 0:
-            return
+        """Make the ledger; several processes may come here at once, and one may have died here before."""
         folder = os.path.dirname(self.path)
         if not os.path.isdir(folder):
             raise NotFoundError("no such folder", where=folder, advice="make it first")
         require_local(folder)
-        try:
-            with self._lock:
-                connection = connect_writer(self.path, create=True)
+        with self._writing, self._lock:
+            connection = connect_writer(self.path, create=True)
+            try:
                 connection.execute("BEGIN IMMEDIATE")
                 if schema.version(connection, self.path) == 0:
                     schema.create(connection, random(16).hex())
                 connection.execute("COMMIT")
+            finally:
                 connection.close()
-                _sync_folder(folder)
-        except sqlite3.Error as error:
-            raise store_error(error, self.path) from None
-
-    def _open(self) -> str:
-        with self._reading:
-            connection = self._connection()
-            found = schema.version(connection, self.path)
-            if found == 0:
-                raise NotFoundError("the file is empty", where=self.path, advice="notch init makes a ledger")
-            return schema.read_ledger_id(connection, self.path)
+            _sync_folder(folder)
 
     def _connection(self) -> sqlite3.Connection:
-        if self._closed:
-            raise StoreUnavailableError("the ledger was closed", where=self.path, advice="open it again")
+        self._require_usable()
         if self._reader is None:
             require_local(os.path.dirname(self.path))
             self._reader = connect_reader(self.path)
         return self._reader
+
+    def _require_usable(self) -> None:
+        if self._unusable:
+            raise StoreUnavailableError(self._unusable, where=self.path, advice="open it again")
 
     def _query(self, sql: str, arguments: Sequence[Any] = ()) -> list[Any]:
         try:
@@ -166,17 +173,37 @@ class SqliteStore:
         return head
 
     def _commit(self, requests: list[Request]) -> None:
-        with self._lock:
-            connection = self._writer
+        try:
+            self._transact(requests)
+        except TamperedError:
+            if len(requests) == 1:
+                raise
+            self._one_by_one(requests)
+
+    def _one_by_one(self, requests: list[Request]) -> None:
+        """Where one session's rows do not fit together, only the requests to that session fail."""
+        for request in requests:
+            request.error = None
             try:
-                if connection is None:
-                    connection = self._open_writer()
+                self._transact([request])
+            except TallystickError as error:
+                request.error = error
+
+    def _transact(self, requests: list[Request]) -> None:
+        with self._writing, self._locked():
+            connection, committing = None, False
+            try:
+                connection = self._writer or self._open_writer()
                 connection.execute("BEGIN IMMEDIATE")
                 batch = Batch(connection, self.ledger_id, self._clock(), self._sessions, self._written)
                 batch.perform(requests)
+                committing = True
                 connection.execute("COMMIT")
                 self._sessions.update(batch.created)
             except BaseException as error:
+                failed = isinstance(error, sqlite3.Error)
+                if committing and not failed and connection is not None and not connection.in_transaction:
+                    raise
                 if connection is not None and connection.in_transaction:
                     connection.rollback()
                 for request in requests:
@@ -187,9 +214,11 @@ class SqliteStore:
                     raise store_error(error, self.path) from None
                 raise
 
+    def _locked(self) -> WriteLock:
+        self._require_usable()
+        return self._lock
+
     def _open_writer(self) -> sqlite3.Connection:
-        if self._closed:
-            raise StoreUnavailableError("the ledger was closed", where=self.path, advice="open it again")
         connection = connect_writer(self.path)
         found = schema.version(connection, self.path)
         if found < schema.SCHEMA_VERSION:
@@ -200,10 +229,10 @@ class SqliteStore:
         return connection
 
     def _truncate_log(self) -> None:
-        with self._lock:
-            assert self._writer is not None
+        with self._writing, self._locked():
             try:
-                busy, *_ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                connection = self._writer or self._open_writer()
+                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             except sqlite3.Error as error:
                 raise store_error(error, self.path) from None
         if busy:
@@ -244,17 +273,17 @@ class SqliteStore:
         rows = self._query(
             "SELECT position, at, edge FROM state WHERE session = ? AND key = ?", (session.number, HEAD_KEY)
         )
-        if not rows or rows[0][1] is None or rows[0][2] is None:
-            raise TamperedError("the session's head is missing", task_id=session.task_id)
-        position, at, edge = rows[0]
-        try:
-            return Tip(position, at, Edge.unpack(position + 1, edge))
-        except InputError:
-            raise TamperedError("the session's head is damaged", task_id=session.task_id, position=position) from None
+        return tip_from(session.task_id, rows[0] if rows else None)
 
-    def pointers(self, session: SessionKey) -> dict[str, int]:
-        """See `Store.pointers`."""
-        return dict(self._query("SELECT key, position FROM state WHERE session = ? AND key <> ''", (session.number,)))
+    def state_rows(self, session: SessionKey) -> tuple[int, list[tuple[str, int, str | None, bytes | None]]]:
+        """See `Store.state_rows`. One statement sees one moment."""
+        first = session.number << POSITION_BITS
+        (_, last, _, _), *rows = self._query(
+            f"SELECT NULL, coalesce(max(id) & {POSITION_MASK}, 0), NULL, NULL FROM record"
+            " WHERE id BETWEEN ? AND ? UNION ALL SELECT key, position, at, edge FROM state WHERE session = ?",
+            (first, first + POSITION_MASK, session.number),
+        )
+        return last, rows
 
     def pointer(self, session: SessionKey, key: str) -> int:
         """See `Store.pointer`."""
@@ -297,19 +326,18 @@ class SqliteStore:
         return _row(found[0]) if found else None
 
     def artifact(self, session: SessionKey, position: int) -> Iterator[bytes]:
-        """See `Store.artifact`. Raises TamperedError for a piece that is not what was stored."""
+        """See `Store.artifact`."""
         from tallystick.stores.artifacts import unpack
 
         record = (session.number << POSITION_BITS) + position
-        chunk = 0
-        while found := self._query(
-            "SELECT chunk, digest, data FROM artifact WHERE record = ? AND chunk >= ? ORDER BY chunk LIMIT 1",
-            (record, chunk),
-        ):
-            if found[0][0] != chunk:
-                raise TamperedError("a piece of the output is missing", task_id=session.task_id, position=position)
-            yield unpack(found[0][1], found[0][2], task_id=session.task_id, position=position)
-            chunk += 1
+
+        def first_from(chunk: int) -> list[Any]:
+            return self._query(
+                "SELECT chunk, digest, data FROM artifact WHERE record = ? AND chunk >= ? ORDER BY chunk LIMIT 1",
+                (record, chunk),
+            )
+
+        return unpack(first_from, task_id=session.task_id, position=position)
 
     def faults(self, session: SessionKey | None = None) -> Iterator[tuple[str, int | None, str]]:
         """See `Store.faults`."""
@@ -326,7 +354,9 @@ class SqliteStore:
         """
         from tallystick.stores.sqlite_backup import backup
 
-        backup(self.path, target, progress)
+        self._require_usable()
+        with self._copying:
+            backup(self.path, target, progress)
 
     # --- life
 
@@ -335,22 +365,37 @@ class SqliteStore:
         return [self.path, *(self.path + suffix for suffix in SIDE_FILES)]
 
     def close(self) -> None:
-        """See `Store.close`."""
-        with self._reading:
-            self._closed = True
-            for connection in (self._reader, self._writer):
-                if connection is not None:
-                    connection.close()
-            self._reader = self._writer = None
-            self._lock.close()
+        """See `Store.close`. Waits for what other threads have under way."""
+        with self._writing, self._reading:
+            self._unusable = self._unusable or "the ledger was closed"
+            self._disconnect()
 
-    def abandon(self) -> None:
-        """In a forked child: never use or close what the parent opened; open anew when needed."""
-        abandon([one for one in (self._reader, self._writer) if one is not None])
+    def _disconnect(self) -> None:
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
         self._lock.close()
-        closed = self._closed
+
+    def before_fork(self) -> None:
+        """See `Forkable`."""
+        for lock in (self._copying, self._writing, self._reading):
+            lock.acquire()
+        self._disconnect()
+
+    def after_fork(self) -> None:
+        """See `Forkable`."""
+        for lock in (self._reading, self._writing, self._copying):
+            lock.release()
+
+    def in_child(self) -> None:
+        """See `Forkable`. What forks without Python's hooks leaves us connections that must never be touched."""
+        inherited = [one for one in (self._reader, self._writer) if one is not None]
+        unusable = "the ledger was open while the process was forked" if inherited else self._unusable
+        abandon(inherited)
+        self._lock.close()
         self._reset()
-        self._closed = closed
+        self._unusable = unusable
 
 
 def _row(found: tuple[Any, ...]) -> Row:
@@ -364,12 +409,3 @@ def _sync_folder(folder: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _after_fork() -> None:
-    for store in list(_open_stores):
-        store.abandon()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -55,10 +55,12 @@ def _numbers(query: Query) -> Iterator[Fault]:
 
 
 def _orphans(query: Query) -> Iterator[Fault]:
-    (highest,) = query("SELECT coalesce(max(number), 0) FROM session")[0]
-    first, last = 1 << POSITION_BITS, ((highest + 1) << POSITION_BITS) - 1
-    for (record,) in query("SELECT id FROM record WHERE id < ? OR id > ? LIMIT 10", (first, last)):
-        yield "", record & POSITION_MASK, f"a record belongs to no session ({record >> POSITION_BITS})"
+    for bounds in (
+        f"< {1 << POSITION_BITS}",
+        f"> (SELECT ((coalesce(max(number), 0) + 1) << {POSITION_BITS}) - 1 FROM session)",
+    ):
+        for (record,) in query(f"SELECT id FROM record WHERE id {bounds} LIMIT 10"):
+            yield "", record & POSITION_MASK, f"a record belongs to no session ({record >> POSITION_BITS})"
     for session, key in query(
         "SELECT session, key FROM state WHERE session NOT IN (SELECT number FROM session) LIMIT 10"
     ):

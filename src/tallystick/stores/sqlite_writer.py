@@ -14,7 +14,7 @@ from tallystick.errors import (
 from tallystick.model.record import Header, decode_header
 from tallystick.proof.merkle import Edge, leaf_hash, read_root
 from tallystick.stores.artifacts import pack
-from tallystick.stores.base import HEAD_KEY, INLINE_OUTPUT, Head, SessionKey, Tip, extend, pointer_keys
+from tallystick.stores.base import HEAD_KEY, INLINE_OUTPUT, Head, SessionKey, Tip, extend, pointer_keys, tip_from
 from tallystick.stores.sqlite_schema import POSITION_BITS
 
 TYPE_CHECKING = False
@@ -243,15 +243,8 @@ class Batch:
         return found
 
     def _standing_from(self, session: SessionKey, rules: int, found: dict[str, tuple[int, str, bytes]]) -> _Standing:
-        head = found.pop(HEAD_KEY, None)
-        if head is None or head[1] is None or head[2] is None:
-            raise TamperedError("the session's head is missing", task_id=session.task_id)
-        position, at, packed = head
-        self._require_open(session, position)
-        try:
-            tip = Tip(position, at, Edge.unpack(position + 1, packed))
-        except InputError:
-            raise TamperedError("the session's head is damaged", task_id=session.task_id, position=position) from None
+        tip = tip_from(session.task_id, found.pop(HEAD_KEY, None))
+        self._require_open(session, tip.position)
         return _Standing(session.number, rules, tip, {key: row[0] for key, row in found.items()}, new=False)
 
     def _require_open(self, session: SessionKey, position: int) -> None:
