@@ -311,7 +311,12 @@ class _Verification:
         parts: tuple[bytes | None, ...],
     ) -> None:
         digests = [getattr(record, part) if record is not None else None for record in decoded]
-        computed = [_digest(salt, data) for salt, data in zip(salts, parts, strict=True)]
+        computed = [
+            sha256(salt + data).hexdigest()
+            if salt is not None and data is not None
+            else ("" if salt is None and data is None else HALF)
+            for salt, data in zip(salts, parts, strict=True)
+        ]
         if computed == digests:
             return
         for offset, (digest, found) in enumerate(zip(digests, computed, strict=True)):
