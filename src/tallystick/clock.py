@@ -29,6 +29,6 @@ def parse_time(text: str) -> datetime:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
         raise InputError(f"{text!r} is not a time", advice="write it like 2026-11-24T10:35:05Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

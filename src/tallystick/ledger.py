@@ -162,7 +162,11 @@ class Ledger:
         return self.store.append(task_id, drafts, expected_position=expected_position, key=key)
 
     def _key(self, key: str) -> IdempotencyKey:
-        if not isinstance(key, str) or not key or "\0" in key or len(key.encode()) > KEY_LIMIT:
+        try:
+            fits = 0 < len(key.encode()) <= KEY_LIMIT and "\0" not in key
+        except (AttributeError, UnicodeEncodeError):
+            fits = False
+        if not fits:
             raise InputError(f"an idempotency key is 1 to {KEY_LIMIT} bytes of text without NUL")
         return IdempotencyKey(key, self._random(SALT_BYTES))
 
@@ -224,6 +228,12 @@ class Ledger:
         """Every task's session, ours and those of other ledgers, without its states: ids and head."""
         for key in self.store.sessions():
             yield State(key.task_id, key.ledger_id, self.store.tip(key).head(), {}, {})
+
+    def sessions_of(self, task_id: str) -> list[SessionKey]:
+        """The task's sessions: ours first, then those of other ledgers that are kept beside it."""
+        others = [one for one in self.store.ledgers() if one != self.ledger_id]
+        found = (self.store.find(task_id, one) for one in (self.ledger_id, *others))
+        return [key for key in found if key is not None]
 
     def head(self, task_id: str, *, ledger_id: str = "") -> Head:
         """The session's head. Raises NotFoundError."""
@@ -303,7 +313,7 @@ class Ledger:
         At a time it is the longest prefix whose records are not later. Raises NotFoundError, InputError.
         """
         key = self._find(task_id, ledger_id)
-        header = decode_header(key.header)
+        header = self._header(key)
         stop = None if at is None else at if isinstance(at, int) else self.position_at(task_id, at, key=key)
         if isinstance(stop, int) and not 0 <= stop <= self.store.tip(key).position:
             raise NotFoundError(f"no position {stop}", where=task_id, advice="notch log lists them")
@@ -404,6 +414,12 @@ class Ledger:
         yield verify_session(self.store, key, known=known, progress=progress)
 
     # --- life
+
+    def _header(self, key: SessionKey) -> Header:
+        try:
+            return decode_header(key.header)
+        except InputError as error:
+            raise TamperedError(error.what, task_id=key.task_id, position=0) from None
 
     def _find(self, task_id: str, ledger_id: str = "") -> SessionKey:
         key = self.store.find(task_id, ledger_id)

@@ -40,7 +40,7 @@ def decode_bulk(data: bytes) -> BulkRecord:
     """What a record's bytes say. Raises InputError where they cannot be read."""
     try:
         return _decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"the record cannot be read: {error}") from None
 
 
@@ -48,7 +48,7 @@ def decode_many(records: list[bytes]) -> list[BulkRecord]:
     """What each record's bytes say. Raises InputError where any of them cannot be read as one record."""
     try:
         decoded = _decode_list(b"[" + b",".join(records) + b"]")
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"a record cannot be read: {error}") from None
     if len(decoded) != len(records):
         raise InputError("a record cannot be read as one JSON object")

@@ -14,7 +14,7 @@ from tallystick.model.entry import Entry
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.jsontext import checked, compact, quote
 from tallystick.model.output import OUTPUT_LIMIT, OutputKeeper
-from tallystick.model.session import Origin
+from tallystick.model.session import Origin, Rules
 from tallystick.model.text import clean_text
 
 TYPE_CHECKING = False
@@ -95,16 +95,43 @@ _EMPTY: dict[str, Any] = {
 
 def decode_record(data: bytes) -> Record:
     """What a record's bytes say. Raises InputError where they are not a JSON object of known types."""
-    try:
-        fields = json.loads(data)
-    except (ValueError, RecursionError):
-        raise InputError("the record is not JSON") from None
-    if not isinstance(fields, dict):
-        raise InputError("the record is not a JSON object")
+    fields = _json_object(data, "the record")
+    if (erases := fields.get("erases")) is not None and not _is_erasure(erases):
+        raise InputError("erases in the record is not a position and parts")
     for name, value in fields.items():
         if name in _EMPTY and name != "erases" and type(value) is not type(_EMPTY[name]):
             raise InputError(f"{name} in the record is {type(value).__name__}")
     return Record(**{name: value for name, value in fields.items() if name in _EMPTY})
+
+
+def _is_erasure(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and type(value[0]) is int
+        and isinstance(value[1], list)
+        and all(isinstance(part, str) for part in value[1])
+    )
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+
+
+def _json_object(data: bytes, what: str) -> dict[str, Any]:
+    """The JSON object that these bytes are: strict UTF-8, no constants of JavaScript, no lone surrogates."""
+    try:
+        value = _decode(data.decode())
+        if b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise InputError(f"{what} is not JSON") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{what} is not a JSON object")
+    return value
 
 
 class Sealed:
@@ -194,12 +221,14 @@ def seal(entry: Entry, salts: bytes, *, erases: tuple[int, Sequence[str]] | None
 
     Raises InputError where the entry cannot be recorded; nothing that it holds is dropped silently.
     """
+    if not isinstance(entry, Entry):
+        raise InputError(f"{type(entry).__name__} is not an entry")
     try:
         return _seal(entry, salts, erases)
     except UnicodeEncodeError:
         texts = {name: clean_text(getattr(entry, name)) for name in (*_TEXTS, *_PART_TEXTS)}
         return _seal(entry.replace(**texts), salts, erases)
-    except TypeError:
+    except (TypeError, AttributeError):
         raise _wrong_type(entry) from None
 
 
@@ -207,6 +236,10 @@ def _wrong_type(entry: Entry) -> InputError:
     for name in (*_TEXTS, *_PART_TEXTS):
         if not isinstance(value := getattr(entry, name), str):
             return InputError(f"{name} is {type(value).__name__}, not text", where="entry")
+    if not isinstance(entry._output, (str, bytes)):
+        return InputError(f"output is {type(entry._output).__name__}, neither text nor bytes", where="entry")
+    if not isinstance(entry.details, dict):
+        return InputError(f"details is {type(entry.details).__name__}, not a JSON object", where="entry")
     return InputError("a field has a value of the wrong type", where="entry")
 
 
@@ -228,6 +261,8 @@ def _seal(entry: Entry, salts: bytes, erases: tuple[int, Sequence[str]] | None) 
         text = ",".join(f'"{name}":{quote(value)}' for name in _PART_TEXTS if (value := getattr(entry, name)))
         sealed.text_salt, sealed.text = salts[:16], _bounded("text", f"{{{text}}}".encode())
         tail.append(f',"text":"{part_digest(sealed.text_salt, sealed.text)}"')
+    if not isinstance(entry.details, dict):
+        raise _wrong_type(entry)
     output, details, size = _output(entry)
     if details:
         sealed.details_salt = salts[16:32]
@@ -306,7 +341,10 @@ def open_entry(record: Any, sealed: Sealed, *, outputs: bool = True) -> Entry:
 
     Raises InputError where a part is not what a record's part can be.
     """
-    text = _part_json(sealed.text, "text")
+    text = _json_object(sealed.text, "the text part") if sealed.text is not None else {}
+    if any(not isinstance(text.get(name, ""), str) for name in _PART_TEXTS):
+        raise InputError("the text part has a field that is not text")
+    details = _json_object(sealed.details, "the details part") if sealed.details is not None else None
     return Entry(
         id=record.id,
         type=record.type,
@@ -320,20 +358,8 @@ def open_entry(record: Any, sealed: Sealed, *, outputs: bool = True) -> Entry:
         exit_code=record.exit_code,
         output=(sealed.output or b"") if outputs else b"",
         path=text.get("path", ""),
-        details=_part_json(sealed.details, "details"),
+        details=details,
     )
-
-
-def _part_json(data: bytes | None, name: str) -> dict[str, Any]:
-    if data is None:
-        return {}
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        raise InputError(f"the {name} part is not JSON") from None
-    if not isinstance(value, dict):
-        raise InputError(f"the {name} part is not a JSON object")
-    return value
 
 
 class Header(Frozen):
@@ -377,7 +403,10 @@ class Header(Frozen):
         return self.origin.schema_version if self.origin else 1
 
     def encode(self) -> bytes:
-        """The header's bytes. Raises InputError where they would be over 65,535."""
+        """The header's bytes, lone surrogates replaced.
+
+        Raises InputError where they would be over 65,535, or could not be read back.
+        """
         fields: dict[str, Any] = {
             "v": self.v,
             "kind": self.kind,
@@ -389,11 +418,15 @@ class Header(Frozen):
         }
         if self.origin:
             fields["origin"] = self.origin.to_dict()
-        data = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+        text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+        data = clean_text(text).encode()
         if len(data) > RECORD_LIMIT:
             raise InputError(f"the session's header would be {len(data)} bytes, over {RECORD_LIMIT}")
+        decode_header(data)
         return data
 
+
+RULES = frozenset(Rules)
 
 _HEADER_TYPES = {
     "v": int,
@@ -407,17 +440,25 @@ _HEADER_TYPES = {
 
 
 def decode_header(data: bytes) -> Header:
-    """What a header's bytes say. Raises InputError where they are not a session header."""
-    try:
-        fields = json.loads(data)
-        origin = fields.get("origin")
-        known = {name: fields[name] for name in _HEADER_TYPES}
-        if any(type(known[name]) is not kind for name, kind in _HEADER_TYPES.items()):
-            raise InputError("the session's header has a field of the wrong type")
-        return Header(**known, origin=_origin(origin) if origin is not None else None)
-    except (ValueError, RecursionError, KeyError, AttributeError):
-        raise InputError("the session's header cannot be read") from None
+    """What a header's bytes say. Raises InputError where they are not a session header.
+
+    So it does for rules that this version does not know: what adds rules raises `v`, too.
+    """
+    fields = _json_object(data, "the session's header")
+    for name, kind in _HEADER_TYPES.items():
+        if type(fields.get(name)) is not kind:
+            raise InputError(f"{name} in the session's header is {type(fields.get(name)).__name__}")
+    if fields["rules"] not in RULES and fields["v"] == VERSION:
+        raise InputError(f"the session's header names rules {fields['rules']}, which do not exist")
+    origin = fields.get("origin")
+    return Header(**{name: fields[name] for name in _HEADER_TYPES}, origin=None if origin is None else _origin(origin))
 
 
-def _origin(fields: dict[str, Any]) -> Origin:
-    return Origin(**{name: fields[name] for name in Origin.FIELDS if name in fields})
+def _origin(fields: Any) -> Origin:
+    if not isinstance(fields, dict):
+        raise InputError("the origin in the session's header is not a JSON object")
+    known = {name: fields[name] for name in Origin.FIELDS if name in fields}
+    for name, value in known.items():
+        if type(value) is not (int if name == "schema_version" else str):
+            raise InputError(f"{name} in the session's origin is {type(value).__name__}")
+    return Origin(**known)

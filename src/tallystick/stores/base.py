@@ -232,6 +232,9 @@ if TYPE_CHECKING:
         def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:
             """The task's session in that ledger (default: ours)."""
 
+        def ledgers(self) -> list[str]:
+            """The ids of the ledgers that sessions here belong to, ours among them."""
+
         def sessions(self) -> Iterator[SessionKey]:
             """Every session, ours and others', in the order they were made."""
 

@@ -9,6 +9,7 @@ from threading import RLock
 from tallystick.errors import NotFoundError, StoreUnavailableError, TallystickError, TamperedError
 from tallystick.model.ids import require_task_id
 from tallystick.model.record import Sealed
+from tallystick.model.text import clean_text
 from tallystick.stores import forking
 from tallystick.stores import sqlite_schema as schema
 from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
@@ -248,12 +249,18 @@ class SqliteStore:
         """See `Store.find`."""
         if not ledger_id and (known := self._sessions.get(task_id)):
             return known
+        if clean_text(task_id) != task_id:
+            return None
         rows = self._query(
             "SELECT s.number, l.ledger_id, s.task_id, s.header"
             " FROM session s JOIN ledger l ON l.number = s.ledger WHERE s.task_id = ? AND l.ledger_id = ?",
             (task_id, ledger_id or self.ledger_id),
         )
         return SessionKey(*rows[0]) if rows else None
+
+    def ledgers(self) -> list[str]:
+        """See `Store.ledgers`."""
+        return [ledger_id for (ledger_id,) in self._query("SELECT ledger_id FROM ledger ORDER BY number")]
 
     def sessions(self) -> Iterator[SessionKey]:
         """See `Store.sessions`."""

@@ -42,7 +42,7 @@ def _uri(path: str, query: str) -> str:
 
 
 def _connect(path: str, query: str) -> sqlite3.Connection:
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         _uri(path, query),
         uri=True,
         isolation_level=None,
@@ -50,6 +50,13 @@ def _connect(path: str, query: str) -> sqlite3.Connection:
         timeout=BUSY_SECONDS,
         cached_statements=64,
     )
+    connection.text_factory = _text
+    return connection
+
+
+def _text(data: bytes) -> str:
+    """What is not UTF-8 was never written by us; it has to be found by verification, not end it."""
+    return data.decode("utf-8", "replace")
 
 
 def connect_reader(path: str) -> sqlite3.Connection:

@@ -132,7 +132,8 @@ def create(connection: sqlite3.Connection, ledger_id: str) -> None:
 def version(connection: sqlite3.Connection, where: str) -> int:
     """The schema version of the file; 0 for an empty one.
 
-    Raises StoreUnavailableError for a database that is not a ledger, or one from a later version.
+    Raises StoreUnavailableError for a database that is not a ledger, or one from a later version, and
+    TamperedError for a version that never was.
     """
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -147,6 +148,8 @@ def version(connection: sqlite3.Connection, where: str) -> int:
             where=where,
             advice="upgrade tallystick",
         )
+    if found < 1:
+        raise TamperedError(f"the ledger's schema version is {found}", where=where)
     return int(found)
 
 

@@ -217,7 +217,7 @@ class Batch:
 
     def _stand(self, session: SessionKey, drafts: Sequence[Draft]) -> _Standing:
         standing = self._standing.get(session.number)
-        rules = standing.rules if standing else decode_header(session.header).rules
+        rules = standing.rules if standing else _rules(session)
         wanted: list[str] = []
         for draft in drafts:
             wanted += pointer_keys(rules, draft.type, draft.criterion_id, draft.phase_id)
@@ -348,6 +348,13 @@ class Batch:
             "UPDATE local_idempotency SET salt = NULL, digest = NULL WHERE session = ? AND first <= ? AND last >= ?",
             (session.number, position, position),
         )
+
+
+def _rules(session: SessionKey) -> int:
+    try:
+        return decode_header(session.header).rules
+    except InputError as error:
+        raise TamperedError(error.what, task_id=session.task_id, position=0) from None
 
 
 def input_digest(drafts: Sequence[Draft], salt: bytes) -> bytes:
