@@ -55,6 +55,9 @@ class TestTwice:
     def test_null_leaves_what_was_there(self):
         assert entry('{"status":"a","status":null,"exit_code":3,"exit_code":null}') == Entry(status="a", exit_code=3)
 
+        twice = b'{"ledger_valid":true,"ledger_valid":null,"task_id":"a","task_id":null}'
+        assert scafld.loads(twice).task_id == "a"
+
     def test_null_takes_a_list_away(self):
         session = scafld.loads(b'{"entries":[{"id":"a"}],"entries":null}')
         assert (session.entries, session.origin.entries) == ((), "null")

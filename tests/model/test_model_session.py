@@ -44,7 +44,7 @@ class TestReplay:
         assert one_by_one.phase_blocks == session.phase_blocks
         assert one_by_one.entries == session.entries
 
-    @given(sessions(), st.integers(0, 8))
+    @given(sessions(), st.integers(0, 5))
     def test_a_replayer_can_stop_anywhere_and_go_on(self, session, cut):
         replayer = Replayer(session.rules)
         for entry in session.entries[:cut]:

@@ -71,14 +71,14 @@ def _extra(name: str) -> st.SearchStrategy[Any]:
 
 @st.composite
 def sessions(draw: st.DrawFn, *, extras: bool = False) -> Session:
-    """A replayed session of up to eight entries, by either set of rules."""
+    """A replayed session of up to five entries, by either set of rules."""
     return replay(
         Session(
             schema_version=draw(st.sampled_from((0, 1, 2))),
             task_id=draw(texts),
             created_at=draw(times),
             updated_at=draw(times),
-            entries=draw(st.lists(entries(extras=extras), max_size=8)),
+            entries=draw(st.lists(entries(extras=extras), max_size=5)),
             rules=draw(st.sampled_from(Rules)),
         )
     )
