@@ -35,9 +35,7 @@ class Environment(Frozen):
     platform: bool
     """Whether the operating system and machine count."""
 
-    def __init__(
-        self, variables: tuple[str, ...] = (), versions: tuple[str, ...] = (), platform: bool = False
-    ) -> None:
+    def __init__(self, variables: tuple[str, ...] = (), versions: tuple[str, ...] = (), platform: bool = False) -> None:
         set_once(self, "variables", variables)
         set_once(self, "versions", versions)
         set_once(self, "platform", platform)
@@ -184,9 +182,7 @@ class TaskPlan(Frozen):
     criteria: tuple[Criterion, ...]
     """In phase order, those of no phase last; within a phase as the plan has them, standing ones first."""
 
-    def __init__(
-        self, task_id: str, title: str, phases: tuple[str, ...], criteria: tuple[Criterion, ...]
-    ) -> None:
+    def __init__(self, task_id: str, title: str, phases: tuple[str, ...], criteria: tuple[Criterion, ...]) -> None:
         set_once(self, "task_id", task_id)
         set_once(self, "title", title)
         set_once(self, "phases", phases)
@@ -209,9 +205,7 @@ class GatePolicy(Frozen):
     flaky_passes: int
     """After how many passes in a row on one content a flaky criterion counts again."""
 
-    def __init__(
-        self, base: str = "", protect: tuple[str, ...] = (), flaky_passes: int = FLAKY_PASSES
-    ) -> None:
+    def __init__(self, base: str = "", protect: tuple[str, ...] = (), flaky_passes: int = FLAKY_PASSES) -> None:
         set_once(self, "base", base)
         set_once(self, "protect", protect)
         set_once(self, "flaky_passes", flaky_passes)
@@ -273,9 +267,7 @@ class Plan(Frozen):
         set_once(self, "advisory", advisory)
 
     def __hash__(self) -> int:
-        return hash(
-            (frozenset(self.criteria.items()), frozenset(self.tasks.items()), self.gate, self.advisory)
-        )
+        return hash((frozenset(self.criteria.items()), frozenset(self.tasks.items()), self.gate, self.advisory))
 
     def for_task(self, task_id: str) -> TaskPlan:
         """What the task has to show. A task that the plan does not name has the standing criteria."""

@@ -19,14 +19,20 @@ def id_problem(text: str) -> Problem:
     try:
         require_id(text, "the id")
     except InputError as error:
-        too_long = len(text.encode("utf-8", "replace")) > ID_LIMIT
-        return error.what, "shorten it" if too_long else f'write "{_joined(text)}"'
+        return error.what, _id_advice(text)
     return None
+
+
+def _id_advice(text: str) -> str:
+    if len(text.encode("utf-8", "replace")) > ID_LIMIT:
+        return "shorten it"
+    joined = _joined(text)
+    return f'write "{joined}"' if joined else "give it a name"
 
 
 def _joined(text: str) -> str:
     words = "".join(" " if _separates(char) else char for char in text.lstrip("-")).split()
-    return "-".join(words) or "ac1"
+    return "-".join(words)
 
 
 def _separates(char: str) -> bool:

@@ -23,6 +23,9 @@ _LONG_BASIC = re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}', re.DOTALL)
 _LONG_LITERAL = re.compile(r"'''(?:[^']|'(?!''))*'{3,5}")
 _SCALAR = re.compile(r"\d{4}-\d\d-\d\d \d\d:[^\s,\]}#]*|[^\s,\]}#]+")
 
+_DEPTH = 16
+"""How deep keys are remembered: no plan goes half as deep."""
+
 
 class _LostError(Exception):
     """The source is not what tomllib would accept."""
@@ -145,7 +148,8 @@ class _Scanner:
         self.step("}")
 
     def mark(self, path: Path, place: int) -> None:
-        self.lines.setdefault(path, bisect_right(self.breaks, place - 1) + 1)
+        if len(path) <= _DEPTH:
+            self.lines.setdefault(path, bisect_right(self.breaks, place - 1) + 1)
 
     def skip_blank(self) -> bool:
         """Past white space, line breaks and comments; whether anything is left."""

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 SIZE_LIMIT = 256 * 1024
 """The largest plan, in bytes."""
 
+LINE_LIMIT = 4096
+"""The longest line, in characters: tomllib takes a minute for a key of a hundred thousand parts."""
+
 COUNT_LIMIT = 2**53 - 1
 FLAKY_LIMIT = 1_000
 
@@ -54,10 +57,15 @@ def _decoded(data: bytes, where: str) -> str:
     if len(data) > SIZE_LIMIT:
         raise PlanError(f"a plan has at most {SIZE_LIMIT} bytes, this one {len(data)}", where=where)
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        source = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise PlanError("not UTF-8", where=f"{where}:{line}", advice="save the file as UTF-8") from None
+    for line, text in enumerate(source.split("\n"), 1):
+        if len(text) > LINE_LIMIT:
+            what = f"a line has at most {LINE_LIMIT} characters, this one {len(text)}"
+            raise PlanError(what, where=f"{where}:{line}", advice="break it up")
+    return source
 
 
 def _loaded(source: str, where: str) -> Table:
@@ -117,9 +125,7 @@ class _Reader(TableReader):
     def manual(self, path: Path, fields: Table) -> bool:
         if "manual" not in fields:
             if "run" not in fields:
-                self.fail(
-                    path, "says neither what to run nor that it is manual", 'add run = "…" or manual = true'
-                )
+                self.fail(path, "says neither what to run nor that it is manual", 'add run = "…" or manual = true')
             return False
         if fields["manual"] is not True:
             self.fail((*path, "manual"), "can only be true", "leave it out of a criterion that is run")
@@ -135,9 +141,7 @@ class _Reader(TableReader):
             self.check(path, plan_checks.command_problem(value))
             return value
         if not isinstance(value, list):
-            self.fail(
-                path, f"must be a string or a list of strings, not {kind(value)}", 'write run = "pytest -q"'
-            )
+            self.fail(path, f"must be a string or a list of strings, not {kind(value)}", 'write run = "pytest -q"')
         words = self.texts(path, value)
         if not words:
             self.fail(path, "the command is empty", 'write what to run, such as ["pytest", "-q"]')
@@ -171,7 +175,7 @@ class _Reader(TableReader):
     def comparison(self, path: Path, value: Any, example: str, plain: str = "") -> Comparison:
         condition = parse_comparison(value) if isinstance(value, str) else None
         if condition is None:
-            what = f"must be {'a number or ' if plain else ''}a comparison, not {shown(value)}"
+            what = f"must be {'a whole number or ' if plain else ''}a comparison, not {shown(value)}"
             self.fail(path, what, _comparison_advice(value, example, plain))
         if condition.number > COUNT_LIMIT:
             self.fail(path, "the number is too large", f'write "{example}"')
@@ -187,9 +191,7 @@ class _Reader(TableReader):
             self.fail(path, f"an expression has at most {PATTERN_LIMIT} characters", "shorten it")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "error"
-                )  # an expression that Python will one day read otherwise is wrong now
+                warnings.simplefilter("error")  # an expression that Python will one day read otherwise is wrong now
                 re.compile(text)
         except (re.error, ValueError, OverflowError, RecursionError, Warning) as error:
             self.fail(path, f"not a regular expression: {error}", "write one as Python's re module reads it")
@@ -223,11 +225,7 @@ class _Reader(TableReader):
             return None
         words = ("claimed", "attested") if manual else tuple(str(grade) for grade in Grade)
         if manual and value in ("observed", "reproduced"):
-            what = (
-                f"nobody can have {value} a manual criterion"
-                if value == "reproduced"
-                else "no run is observed"
-            )
+            what = f"nobody can have {value} a manual criterion" if value == "reproduced" else "no run is observed"
             self.fail(path, what, 'write "claimed", or "attested" for a signed one')
         return Grade.named(self.one_of(path, value, words))
 
@@ -252,9 +250,7 @@ class _Reader(TableReader):
             if phases and criterion.phase and criterion.phase not in phases:
                 advice = did_you_mean(criterion.phase, phases) or "add it to the task's phases"
                 self.fail((*at, "phase"), f"the task has no phase {shown(criterion.phase)}", advice)
-        return Task(
-            id, title=self.text((*path, "title"), fields.get("title", "")), phases=phases, criteria=criteria
-        )
+        return Task(id, title=self.text((*path, "title"), fields.get("title", "")), phases=phases, criteria=criteria)
 
     def gate(self, value: Any) -> GatePolicy:
         path = ("gate",)
@@ -266,7 +262,7 @@ class _Reader(TableReader):
             self.check((*path, "base"), plan_checks.revision_problem(base))
         passes = fields.get("flaky_passes", FLAKY_PASSES)
         if isinstance(passes, bool) or not isinstance(passes, int) or not 1 <= passes <= FLAKY_LIMIT:
-            what = f"must be a number from 1 to {FLAKY_LIMIT}, not {shown(passes)}"
+            what = f"must be a whole number from 1 to {FLAKY_LIMIT}, not {shown(passes)}"
             self.fail((*path, "flaky_passes"), what, f"write {FLAKY_PASSES}")
         return GatePolicy(base, self.patterns((*path, "protect"), fields.get("protect", [])), passes)
 
@@ -281,9 +277,7 @@ class _Reader(TableReader):
             public = self.text((*path, "public"), fields["public"])
             self.check((*path, "public"), plan_checks.vkey_problem(public))
             if twin := next((other for other in keys.values() if other.public == public), None):
-                self.fail(
-                    (*path, "public"), f"the same key as that of keys.{twin.name}", "name each key once"
-                )
+                self.fail((*path, "public"), f"the same key as that of keys.{twin.name}", "name each key once")
             keys[name] = TrustedKey(name, public, self.roles((*path, "roles"), fields["roles"]))
         return keys
 

@@ -54,9 +54,7 @@ class TableReader:
             self.fail(path, "is empty", "leave it out")
         return value
 
-    def texts(
-        self, path: Path, value: Any, problem: Callable[[str], Problem] | None = None
-    ) -> tuple[str, ...]:
+    def texts(self, path: Path, value: Any, problem: Callable[[str], Problem] | None = None) -> tuple[str, ...]:
         if not isinstance(value, list):
             example = f"[{shown(value)}]" if isinstance(value, str) else '["…"]'
             self.fail(path, f"must be a list of strings, not {kind(value)}", f"write {example}")
@@ -95,7 +93,7 @@ def kind(value: Any) -> str:
     names = {
         bool: "a boolean",
         int: "a number",
-        float: "a number",
+        float: "a decimal number",
         str: "a string",
         list: "a list",
         dict: "a table",

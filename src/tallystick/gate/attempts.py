@@ -1,0 +1,162 @@
+"""Attempts on a criterion, as the ledger tells of them: runs that began, and results.
+
+Details come from whoever wrote the entry, so nothing in them is taken for granted: what has not the form that
+`notch` writes reads as absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tallystick.gate.grades import Grade
+from tallystick.model.frozen import Frozen, set_once
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tallystick.ledger import Recorded
+
+STARTED = "run_started"
+RESULTS = frozenset({"criterion", "manual_evidence"})
+UNDECIDED = frozenset({"", "pending", "skipped", "running", "unknown"})
+"""Statuses of result entries that say neither pass nor fail."""
+
+
+class Attempt(Frozen):
+    """One attempt: that a run began (`started`), or a result."""
+
+    __slots__ = FIELDS = (
+        "position", "ledger_id", "at", "kind", "criterion_id", "command", "status", "reason", "exit_code",
+        "grade", "run", "content", "erased", "output_known",
+    )  # fmt: skip
+
+    position: int
+    ledger_id: str
+    at: str
+    kind: str
+    """`started` or `result`."""
+    criterion_id: str
+    command: str
+    status: str
+    reason: str
+    exit_code: int
+    grade: Grade
+    """What stands behind it, as far as the entry alone tells."""
+    run: Mapping[str, Any]
+    """`details.run`; empty for a claim."""
+    content: Mapping[str, Any]
+    """`details.content`; empty where it is not known."""
+    erased: tuple[str, ...]
+    output_known: bool
+
+    def __init__(self, **fields: Any) -> None:
+        for name in self.FIELDS:
+            set_once(self, name, fields[name])
+
+    @property
+    def inputs(self) -> str:
+        """The digest of the inputs it is bound to; empty where that is not known, or where they moved."""
+        return _text(self.content.get("inputs"))
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The pathspecs of those inputs; none for the whole tree."""
+        return _texts(self.content.get("patterns"))
+
+    @property
+    def commit(self) -> str:
+        """The commit that was checked out; empty where there was none."""
+        return _text(self.content.get("commit"))
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """The inputs that were not the same after the run as before."""
+        return _texts(self.run.get("moved"))
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """The inputs that were written during the run and were the same after it."""
+        return _texts(self.run.get("touched"))
+
+    @property
+    def products(self) -> dict[str, str]:
+        """What the run left: path -> blob id."""
+        return {path: blob for path, blob in as_object(self.run.get("products")).items() if isinstance(blob, str)}
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """The declared environment as it was: `variables`, `versions`, `platform`."""
+        return as_object(self.run.get("environment"))
+
+    @property
+    def cwd(self) -> str:
+        """The folder that it ran in, from the root of the work tree; empty for the root."""
+        return _text(self.run.get("cwd"))
+
+    @property
+    def began(self) -> int:
+        """The position of the `run_started` that this result ends; 0 for none."""
+        started = self.run.get("started")
+        return started if isinstance(started, int) and not isinstance(started, bool) else 0
+
+    @property
+    def tests(self) -> Mapping[str, Any]:
+        """What was counted in the run's output or report; empty where nothing was."""
+        return as_object(self.run.get("tests"))
+
+    @property
+    def executed(self) -> int | None:
+        """How many tests were executed; None where nobody counted."""
+        return self._count("executed")
+
+    @property
+    def skipped(self) -> int | None:
+        """How many tests were skipped; None where nobody counted."""
+        return self._count("skipped")
+
+    def _count(self, name: str) -> int | None:
+        count = as_object(self.tests.get("counts")).get(name)
+        return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+
+def attempt_of(recorded: Recorded, ledger_id: str) -> Attempt | None:
+    """The attempt that an entry is; None where it is neither the beginning of a run nor a result."""
+    entry = recorded.entry
+    if entry.type == STARTED:
+        kind = "started"
+    elif entry.type in RESULTS and entry.status not in UNDECIDED:
+        kind = "result"
+    else:
+        return None
+    run = as_object(entry.details.get("run"))
+    observed = isinstance(run.get("exit_code"), int) and bool(run.get("started"))
+    return Attempt(
+        position=recorded.position,
+        ledger_id=ledger_id,
+        at=recorded.at,
+        kind=kind,
+        criterion_id=entry.criterion_id,
+        command=entry.command,
+        status=entry.status,
+        reason=entry.reason,
+        exit_code=run["exit_code"] if observed else entry.exit_code,
+        grade=Grade.OBSERVED if observed else Grade.CLAIMED,
+        run=run,
+        content=as_object(entry.details.get("content")),
+        erased=recorded.erased,
+        output_known="output" not in recorded.erased,
+    )
+
+
+def as_object(value: Any) -> Mapping[str, Any]:
+    """The value where it is a JSON object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, (list, tuple)) else ()

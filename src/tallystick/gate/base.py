@@ -1,0 +1,117 @@
+"""The base: the commit whose plan whoever is judged could not have changed.
+
+It is the merge base with the protected branch: what `[gate] base` on that branch says, else the default branch.
+"""
+
+from __future__ import annotations
+
+from tallystick.errors import InputError
+from tallystick.gate.plan import PLAN_FILE, Plan, read_plan
+from tallystick.model.frozen import Frozen, set_once
+from tallystick.workspace.git import GitError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tallystick.workspace import Workspace
+    from tallystick.workspace.git import Child
+
+_DEFAULTS = (
+    "refs/remotes/origin/HEAD",
+    "refs/remotes/origin/main",
+    "refs/remotes/origin/master",
+    "refs/remotes/upstream/HEAD",
+    "refs/heads/main",
+    "refs/heads/master",
+)
+
+
+class Base(Frozen):
+    """The base that the content in front of us is judged by."""
+
+    __slots__ = FIELDS = ("commit", "branch", "plan", "word")
+
+    commit: str
+    """The base commit; empty where there is no commit yet, and outside git."""
+    branch: str
+    """The protected branch as git names it; empty where there is none."""
+    plan: Plan | None
+    """The plan on the base; None where there is none."""
+    word: str
+    """What a person should know about how it was found; may be empty."""
+
+    def __init__(self, commit: str = "", branch: str = "", plan: Plan | None = None, word: str = "") -> None:
+        set_once(self, "commit", commit)
+        set_once(self, "branch", branch)
+        set_once(self, "plan", plan)
+        set_once(self, "word", word)
+
+
+class PendingBase:
+    """The search for the base, begun in the background."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._refs: Child | None = None
+        if workspace.is_git:
+            self._refs = workspace.git.start("for-each-ref", "--format=%(refname) %(objectname)", *_DEFAULTS)
+
+    def discard(self) -> None:
+        """Give it up."""
+        if self._refs is not None:
+            self._refs.discard()
+
+    def result(self, commit: str, tree_plan: Plan | None) -> Base:
+        """The base for content that stands on `commit`, with the work tree's own plan.
+
+        Raises InputError where the protected branch that the plan names is not here, PlanError for a base's
+        plan that cannot be read.
+        """
+        if self._refs is None:
+            return Base()
+        refs = dict(line.split(" ") for line in self._refs.result().decode("utf-8", "replace").splitlines())
+        if not commit:
+            return Base()
+        branch = next((name for name in _DEFAULTS if name in refs), "")
+        found, word = self._merge_base(commit, branch, refs.get(branch, "")) if branch else (commit, "")
+        plan = self._plan_at(found)
+        named = (plan or tree_plan or Plan()).gate.base
+        if named and named != branch:
+            branch = named
+            found, word = self._merge_base(commit, named, self._resolve(named))
+            plan = self._plan_at(found)
+        return Base(found, branch, plan, word)
+
+    def _resolve(self, revision: str) -> str:
+        git = self._workspace.git
+        try:
+            printed = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        except GitError:
+            raise InputError(
+                f"the protected branch {revision!r} is not here",
+                where=f"{PLAN_FILE}: gate.base",
+                advice="fetch it, or name a branch that is",
+            ) from None
+        return printed.decode("ascii", "replace").strip()
+
+    def _merge_base(self, commit: str, branch: str, tip: str) -> tuple[str, str]:
+        if tip == commit:
+            return commit, ""
+        printed = self._workspace.git.run("merge-base", commit, tip, ok=(0, 1, 128)).decode("ascii", "replace")
+        found = printed.split("\n", 1)[0].strip()
+        if found:
+            return found, ""
+        return tip, f"no commit in common with {branch} is here (a shallow clone?), so its newest is the base"
+
+    def _plan_at(self, commit: str) -> Plan | None:
+        data = read_blob(self._workspace, f"{commit}:{PLAN_FILE}")
+        return None if data is None else read_plan(data, where=f"{PLAN_FILE} of {commit[:12]}")
+
+
+def read_blob(workspace: Workspace, name: str) -> bytes | None:
+    """The bytes of a blob that git knows under that name (`commit:path`); None where there is none."""
+    printed = workspace.git.run("cat-file", "--batch", stdin=name.encode("utf-8", "surrogateescape") + b"\n")
+    head, _, rest = printed.partition(b"\n")
+    fields = head.split(b" ")
+    if len(fields) != 3 or fields[1] != b"blob":
+        return None
+    return rest[: int(fields[2])]

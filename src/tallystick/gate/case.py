@@ -1,0 +1,169 @@
+"""What a verdict is about: a task, its plan, its evidence and the content in front of us."""
+
+from __future__ import annotations
+
+from tallystick.gate.attempts import as_object
+from tallystick.gate.base import PendingBase
+from tallystick.gate.content import ContentInFront
+from tallystick.gate.evidence import Evidence
+from tallystick.gate.freshness import CriterionState, described, judge_criterion
+from tallystick.gate.plan import PLAN_FILE, Plan, read_plan
+from tallystick.gate.weakening import Weakening, in_force, weakened
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from tallystick.gate.attempts import Attempt
+    from tallystick.gate.base import Base
+    from tallystick.gate.plan import Criterion, TaskPlan
+    from tallystick.ledger import Ledger, Recorded
+    from tallystick.workspace import PendingSnapshot, Snapshot, Workspace
+
+
+class PlanInForce:
+    """The plan that holds for a task: the base's, and what the work tree's adds."""
+
+    __slots__ = ("base", "task", "tree", "weakened", "whole")
+
+    def __init__(self, task_id: str, tree: Plan | None, base: Base) -> None:
+        self.base = base
+        self.tree = tree
+        self.whole = in_force(base.plan, tree)
+        self.task: TaskPlan = self.whole.for_task(task_id)
+        self.weakened: list[Weakening] = weakened(base.plan, tree, task_id)
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a plan at all, on the base or in the tree."""
+        return self.tree is not None or self.base.plan is not None
+
+
+class PendingPlan:
+    """The search for the plan in force, begun in the background."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._base = PendingBase(workspace)
+
+    def discard(self) -> None:
+        """Give it up."""
+        self._base.discard()
+
+    def result(self, task_id: str, snapshot: Snapshot) -> PlanInForce:
+        """The plan for the task, for the content of that snapshot. Raises PlanError, InputError."""
+        data = snapshot.read(PLAN_FILE)
+        tree = None if data is None else read_plan(data)
+        return PlanInForce(task_id, tree, self._base.result(snapshot.commit, tree))
+
+
+class Case:
+    """A task as it stands in front of the gate. Close it, or use it in a `with`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        workspace: Workspace,
+        task_id: str,
+        *,
+        snapshot: PendingSnapshot | None = None,
+        plan: PendingPlan | None = None,
+        interrupted: Callable[[Attempt], bool],
+    ) -> None:
+        pending_plan = plan or PendingPlan(workspace)
+        pending = snapshot or workspace.start_snapshot()
+        self.task_id = task_id
+        self.ledger = ledger
+        self.workspace = workspace
+        self.evidence = Evidence(ledger, task_id)
+        self.snapshot = pending.result()
+        self.plan = pending_plan.result(task_id, self.snapshot)
+        self.content = ContentInFront(workspace, self.snapshot, self.evidence.products())
+        self._interrupted = interrupted
+        self._attempts: dict[str, list[Attempt]] = {}
+        self._states: list[CriterionState] | None = None
+        self._weakened: list[Weakening] | None = None
+        self._protected: list[str] | None = None
+        self._base: Snapshot | None = None
+        self._base_evidence: Evidence | None = None
+
+    def attempts(self, criterion_id: str) -> list[Attempt]:
+        """The attempts on a criterion, newest first."""
+        if criterion_id not in self._attempts:
+            self._attempts[criterion_id] = self.evidence.attempts(criterion_id)
+        return self._attempts[criterion_id]
+
+    @property
+    def states(self) -> list[CriterionState]:
+        """The state of every criterion in force, in the plan's order."""
+        if self._states is None:
+            self._states = [self.state(criterion) for criterion in self.plan.task.criteria]
+        return self._states
+
+    def state(self, criterion: Criterion) -> CriterionState:
+        """The criterion's state. What decides it is proved to lie under the session's head."""
+        state = judge_criterion(
+            criterion,
+            self.attempts(criterion.id),
+            self.content,
+            output=lambda one: self.evidence.session(one.ledger_id).output(one.position),
+            interrupted=self._interrupted,
+            flaky_passes=self.plan.whole.gate.flaky_passes,
+        )
+        if state.deciding is not None:
+            self.evidence.session(state.deciding.ledger_id).prove(state.deciding.position)
+        return state
+
+    @property
+    def weakened(self) -> list[Weakening]:
+        """Where the plan asks less than on the base, and where less was counted than before."""
+        if self._weakened is None:
+            from tallystick.gate.denominator import shrunken
+
+            self._weakened = [*self.plan.weakened, *shrunken(self)]
+        return self._weakened
+
+    @property
+    def protected(self) -> list[str]:
+        """The files that the base protects and that are not as they are there."""
+        patterns = self.plan.whole.gate.protect
+        if not patterns or not self.plan.base.commit:
+            return []
+        if self._protected is None:
+            from tallystick.workspace import changed_paths
+
+            found = changed_paths(self.workspace, (self.plan.base.commit, {}), self.snapshot, patterns) or []
+            self._protected = [described(change.path, change.how, change.was) for change in found]
+        return self._protected
+
+    def base_snapshot(self) -> Snapshot:
+        """The content of the base."""
+        if self._base is None:
+            self._base = self.workspace.tree_snapshot(self.plan.base.commit)
+        return self._base
+
+    def attempts_on_base(self, criterion_id: str) -> list[Attempt]:
+        """The attempts on a criterion in the session of the protected branch, if the ledger has that."""
+        name = self.plan.base.branch.removeprefix("refs/heads/").removeprefix("refs/remotes/").split("/", 1)[-1]
+        if not name or name == self.task_id:
+            return []
+        if self._base_evidence is None:
+            self._base_evidence = Evidence(self.ledger, name)
+        return self._base_evidence.attempts(criterion_id)
+
+    def is_about_this(self, recorded: Recorded) -> bool:
+        """Whether an entry (a review) is about the whole content in front of us."""
+        content = as_object(recorded.entry.details.get("content"))
+        return not content.get("patterns") and content.get("inputs") == self.content.digest(())
+
+    def close(self) -> None:
+        """Give the snapshots back."""
+        self.snapshot.close()
+        if self._base is not None:
+            self._base.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

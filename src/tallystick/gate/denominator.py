@@ -1,0 +1,64 @@
+"""Counts are facts over time: fewer tests and new skips are told as loudly as a failure."""
+
+from __future__ import annotations
+
+from tallystick.gate.content import pathspecs
+from tallystick.gate.freshness import FLAKY, PASS
+from tallystick.gate.grades import Grade
+from tallystick.gate.weakening import Weakening
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tallystick.gate.attempts import Attempt
+    from tallystick.gate.case import Case
+    from tallystick.gate.freshness import CriterionState
+
+
+def shrunken(case: Case) -> list[Weakening]:
+    """Where the result that decides counted fewer tests, or more skips, than there were before.
+
+    Before: on the base's content, where a result for that is known; else at any time in the task's sessions.
+    Content that is the base's is only compared with itself: what was merged is no news.
+    """
+    return [weakening for state in case.states if state.state in (PASS, FLAKY) for weakening in _compared(case, state)]
+
+
+def _compared(case: Case, state: CriterionState) -> Iterator[Weakening]:
+    now = state.deciding
+    if now is None or now.executed is None:
+        return
+    before = [one for one in _before(case, state, now) if one.executed is not None]
+    if not before:
+        return
+    most = max(one.executed or 0 for one in before)
+    if now.executed < most:
+        yield Weakening(state.criterion.id, "fewer tests were executed", str(most), str(now.executed))
+    fewest = min(one.skipped or 0 for one in before)
+    if (now.skipped or 0) > fewest:
+        yield Weakening(state.criterion.id, "more tests were skipped", str(fewest), str(now.skipped))
+
+
+def _before(case: Case, state: CriterionState, now: Attempt) -> Sequence[Attempt]:
+    """The results to compare with: watched runs of the criterion that ended well."""
+    patterns = pathspecs(state.criterion.inputs)
+    seen = [one for one in _watched(case, state.criterion.id) if one is not now]
+    base = base_digest(case, patterns)
+    if base and base == case.content.digest(patterns):
+        return [one for one in seen if one.inputs == now.inputs]
+    on_base = [one for one in seen if base and one.inputs == base and one.patterns == patterns]
+    return on_base or [one for one in seen if not (one.ledger_id == now.ledger_id and one.position > now.position)]
+
+
+def _watched(case: Case, criterion_id: str) -> Iterator[Attempt]:
+    for one in [*case.attempts(criterion_id), *case.attempts_on_base(criterion_id)]:
+        if one.kind == "result" and one.grade >= Grade.OBSERVED and one.exit_code == 0:
+            yield one
+
+
+def base_digest(case: Case, patterns: tuple[str, ...]) -> str:
+    """The inputs digest of the base's content; empty where there is no base."""
+    if not case.plan.base.commit:
+        return ""
+    return case.base_snapshot().inputs_digest(patterns, without=case.content.products)

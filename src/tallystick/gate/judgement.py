@@ -1,0 +1,99 @@
+"""What one result shows: whether a run's end, its counts and its output meet what the plan expects."""
+
+from __future__ import annotations
+
+from tallystick.capture.run import Judgement, by_exit_code
+from tallystick.gate.attempts import as_object
+from tallystick.gate.expectation import Expectation
+from tallystick.gate.grades import Grade
+from tallystick.model.text import decode_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from tallystick.capture.result import Finished
+    from tallystick.gate.attempts import Attempt
+
+TIMED_OUT = "timed out"
+
+
+def judge_run(
+    expect: Expectation | None, report: Callable[[], Mapping[str, Any]] | None = None
+) -> Callable[[Finished], Judgement]:
+    """How the end of a run is judged when it is recorded: by the plan's expectation where there is one.
+
+    `report` reads the counts that the run left in a file, as `Report.to_details` has them; else they are read
+    from what it printed.
+    """
+
+    def judge(finished: Finished) -> Judgement:
+        counted = dict(report()) if report else counts_in(finished.output.kept())
+        details = {"tests": counted} if counted else {}
+        plain = by_exit_code(finished)
+        if finished.timed_out:
+            return Judgement("fail", TIMED_OUT, details)
+        reasons = shortcomings(
+            expect or Expectation(), finished.exit_code, counted, lambda: decode_text(finished.output.kept())
+        )
+        if reasons:
+            return Judgement("fail", "; ".join(reasons), details)
+        return Judgement("pass", _told(plain.reason, counted), details)
+
+    return judge
+
+
+def counts_in(output: bytes) -> dict[str, Any]:
+    """What a known test runner says at the end of its output, as details; empty where there is no such word."""
+    if not output:
+        return {}
+    from tallystick.reports.console import read_console, replay_marker
+
+    report = read_console(output)
+    details = report.to_details() if report else {}
+    marker = replay_marker(output)
+    if marker:
+        details["replay_marker"] = str(marker)
+    return details
+
+
+def _told(reason: str, counted: Mapping[str, Any]) -> str:
+    counts = counted.get("counts", {})
+    if not counts:
+        return reason
+    skipped = f", {counts['skipped']} skipped" if counts.get("skipped") else ""
+    return f"{reason}; {counts.get('executed', 0)} tests{skipped}"
+
+
+def shortcomings(expect: Expectation, exit_code: int, tests: Mapping[str, Any], output: Callable[[], str]) -> list[str]:
+    """Why a run does not show what is expected, a reason each; empty where it does."""
+    counts = as_object(tests.get("counts"))
+    executed, skipped = _integer(counts.get("executed")), _integer(counts.get("skipped"))
+    reasons = expect.unmet(exit_code, tests=executed, skipped=skipped, output=output() if expect.output else "")
+    if executed == 0 and expect.tests is None:
+        reasons.append("no test was executed" + (f" ({skipped} skipped)" if skipped else ""))
+    if tests.get("replayed") == "all":
+        reasons.append("the runner replayed an old result and ran nothing")
+    return reasons
+
+
+def failure_of(attempt: Attempt, expect: Expectation, output: Callable[[], str]) -> str:
+    """Why a recorded result does not pass; empty where it does.
+
+    Of an observed run the exit code, the counts and the output decide, whatever status was written down.
+    """
+    if attempt.grade >= Grade.OBSERVED:
+        if attempt.run.get("timed_out"):
+            return TIMED_OUT
+        if expect.output and not attempt.output_known:
+            return "its output was erased, so it cannot be seen to match"
+        return "; ".join(shortcomings(expect, attempt.exit_code, attempt.tests, output))
+    if attempt.status != "pass":
+        return attempt.reason or f"recorded as {attempt.status}"
+    wanted = Expectation(tests=expect.tests, skipped=expect.skipped)
+    return "; ".join(wanted.unmet(0, tests=attempt.executed, skipped=attempt.skipped))
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,101 @@
+"""The newest heads that were seen, kept outside the store: what was rolled back, swapped or deleted shows.
+
+In the user's state directory, one file a ledger. It is a convenience of this machine, no proof to others: whoever
+keeps a head elsewhere (a CI log, a pull request) can hold a ledger to that with `--head`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from hashlib import sha256
+
+from tallystick.errors import NotFoundError
+from tallystick.stores.base import Head
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from tallystick.ledger import Ledger
+
+ACCEPT = "notch gate --accept-history"
+
+
+def state_folder(environ: Mapping[str, str]) -> str:
+    """Where this user's programs keep their state."""
+    home = environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(home, "tallystick", "heads")
+
+
+class SeenHeads:
+    """The heads seen of one ledger, known by where it is."""
+
+    def __init__(self, place: str, environ: Mapping[str, str]) -> None:
+        self._place = place
+        name = sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        self._path = os.path.join(state_folder(environ), f"{name}.json")
+        self._tasks = self._read()
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        try:
+            with open(self._path, "rb") as file:
+                tasks = json.load(file)["tasks"]
+            return {str(task): dict(seen) for task, seen in tasks.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return {}
+
+    @property
+    def any(self) -> bool:
+        """Whether anything was ever seen here."""
+        return bool(self._tasks)
+
+    def seen(self, task_id: str) -> tuple[str, Head] | None:
+        """(ledger id, head) of the newest that was seen of the task."""
+        known = self._tasks.get(task_id)
+        try:
+            return (str(known["ledger_id"]), Head(int(known["position"]), str(known["root"]))) if known else None
+        except (KeyError, ValueError, TypeError):
+            return None
+
+    def contradiction(self, ledger: Ledger, task_id: str) -> str:
+        """How the ledger's history of the task contradicts what was seen; empty where it extends it."""
+        known = self.seen(task_id)
+        if known is None:
+            return ""
+        ledger_id, head = known
+        if ledger_id != ledger.ledger_id:
+            return f"another ledger ({ledger.ledger_id}) stands where {ledger_id} was seen with {head}"
+        try:
+            position = ledger.head(task_id).position
+        except NotFoundError:
+            return f"the task was seen with head {head}, and now it is not in the ledger"
+        if position < head.position:
+            return f"the task was seen with {head.position} entries, now it has {position}: it was rolled back"
+        if ledger.root_at(task_id, head.position) != head:
+            return f"the history up to position {head.position} is not the one that was seen there"
+        return ""
+
+    def remember(self, ledger: Ledger, task_id: str, head: Head) -> None:
+        """Keep the head as seen; where the state directory cannot be written, nothing is kept."""
+        known = self.seen(task_id)
+        if known == (ledger.ledger_id, head):
+            return
+        self._tasks[task_id] = {"ledger_id": ledger.ledger_id, "position": head.position, "root": head.root}
+        partial = f"{self._path}.{os.getpid()}"
+        try:
+            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            with open(partial, "w", encoding="utf-8") as file:
+                json.dump({"ledger": self._place, "tasks": self._tasks}, file)
+            os.replace(partial, self._path)
+        except OSError:
+            return
+
+    def forget(self) -> None:
+        """What was seen no longer counts: the user knows why the history is another."""
+        self._tasks = {}
+        try:
+            os.unlink(self._path)
+        except OSError:
+            return
