@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tallystick.capture.result import Finished
     from tallystick.ledger import Ledger
     from tallystick.stores.base import Head
-    from tallystick.workspace import PendingSnapshot, Snapshot, Workspace
+    from tallystick.workspace import Snapshot, Workspace
 
 NOT_RECORDED = 125
 """The exit code where the run could not be recorded."""
@@ -54,6 +54,7 @@ class Run:
     __slots__ = (
         "argv",
         "criterion_id",
+        "cwd",
         "environment",
         "judge",
         "patterns",
@@ -71,6 +72,7 @@ class Run:
         criterion_id: str = "",
         phase_id: str = "",
         timeout: float | None = None,
+        cwd: str | None = None,
         patterns: Sequence[str] = (),
         products: Mapping[str, Sequence[str]] | None = None,
         environment: Mapping[str, Any] | None = None,
@@ -81,6 +83,8 @@ class Run:
         self.criterion_id = criterion_id
         self.phase_id = phase_id
         self.timeout = timeout
+        self.cwd = cwd
+        """The folder to run it in; None for the caller's."""
         self.patterns = patterns
         self.products = products or {}
         """Path -> blob ids that earlier runs left: not inputs while they are that."""
@@ -130,7 +134,7 @@ def run_command(
     workspace: Workspace,
     run: Run,
     *,
-    before: PendingSnapshot | None = None,
+    before: Snapshot | None = None,
     now: Callable[[float], str],
     control: RunControl | None = None,
     streams: tuple[int | None, int | None, int | None] = (0, 1, 2),
@@ -138,15 +142,14 @@ def run_command(
 ) -> RunResult:
     """Run the command and record `run_started` before and the result after it.
 
-    `before`: a snapshot of the content that is already being taken. `now` gives the time that many seconds
+    `before`: the content as it is now, where it was already looked at; it is closed. `now` gives the time that many seconds
     from now (RFC 3339). Raises NotRecordedError where the ledger cannot take the entries.
     """
     from tallystick.capture.executable import DigestTask
 
-    digest = DigestTask(run.argv)
-    pending = before or workspace.start_snapshot()
+    digest = DigestTask(run.argv, cwd=run.cwd)
     try:
-        content = pending.result()
+        content = before or workspace.snapshot()
         times = change_times(workspace, content.paths(run.patterns))
         started = _record_start(ledger, run, content, now)
     except TallystickError as error:
@@ -155,6 +158,7 @@ def run_command(
     finished = run_process(
         run.argv,
         timeout=run.timeout,
+        cwd=run.cwd,
         on_output=on_output,
         stdin=stdin,
         stdout_fd=stdout,
@@ -167,6 +171,7 @@ def run_command(
             details = {
                 "run": {
                     **_outcome(finished, started.position, digest.result()),
+                    **_where(run, workspace),
                     **_observed(run, workspace),
                     **_content_run(workspace, run, content, after, times),
                     **judgement.details,
@@ -208,6 +213,12 @@ def _outcome(finished: Finished, started: int, executable: Mapping[str, Any] | N
     if executable is not None:
         found["executable"] = dict(executable)
     return found
+
+
+def _where(run: Run, workspace: Workspace) -> dict[str, Any]:
+    """The folder that it ran in, from the root; left out for the root itself."""
+    folder = os.path.relpath(os.path.realpath(run.cwd or os.getcwd()), workspace.root)
+    return {} if folder == "." else {"cwd": folder}
 
 
 def _observed(run: Run, workspace: Workspace) -> dict[str, Any]:

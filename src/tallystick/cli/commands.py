@@ -20,6 +20,11 @@ GROUPS = {
         "tasks": Listed("read", "the tasks in the ledger"),
         "artifact": Listed("read", "an entry's output, as it was printed"),
     },
+    "Judge": {
+        "gate": Listed("gate", "whether the evidence still holds for the content in front of it"),
+        "why": Listed("gate", "why a criterion stands as it does"),
+        "plan": Listed("gate", "the plan in force: what the task has to show"),
+    },
     "Prove": {
         "verify": Listed("verify", "recompute the history and compare it with what is stored"),
     },

@@ -6,7 +6,7 @@ import os
 
 from tallystick.errors import InputError, NotFoundError
 from tallystick.ledger import Ledger
-from tallystick.location import current_branch
+from tallystick.location import current_branch, find_ledger, place_for_new, sqlite_path
 from tallystick.model.ids import require_id
 
 TYPE_CHECKING = False
@@ -44,6 +44,22 @@ def task_of(named: str | None) -> str:
 def new_task_of(named: str | None) -> str:
     """The task to write to; its id must be one of ours."""
     return require_id(task_of(named), "the task id")
+
+
+def ledger_files(options: argparse.Namespace) -> list[str]:
+    """The files of the ledger that will be used, known before it is opened: they are not content."""
+    from tallystick.stores.sqlite_connection import SIDE_FILES
+
+    url = options.ledger or find_ledger(os.getcwd(), os.environ)
+    path = url and (sqlite_path(url) or ("" if "://" in url else url))
+    return [os.path.abspath(path + suffix) for suffix in ("", *SIDE_FILES)] if path else []
+
+
+def ledger_place(options: argparse.Namespace) -> str:
+    """Where the ledger is or would be: the same for the same ledger, whoever asks from where."""
+    url: str = options.ledger or find_ledger(os.getcwd(), os.environ) or place_for_new(os.getcwd())[0]
+    path = sqlite_path(url) or ("" if "://" in url else url)
+    return os.path.realpath(path) if path else url.rpartition("@")[2]
 
 
 def position_of(ledger: Ledger, task_id: str, name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from tallystick.capture.run import own_files
 from tallystick.cli.context import new_task_of, open_ledger, read_argument
 from tallystick.cli.parser import Command, add_task
 from tallystick.cli.terminal import print_json
@@ -68,11 +69,23 @@ def _record(options: argparse.Namespace) -> int:
 
         parse_time(options.recorded_at)
     with open_ledger(options, write=True) as ledger:
-        from tallystick.capture.claim import with_content
-
-        entry = with_content(entry, ledger)
+        entry = _bound(entry, ledger, task_id)
         head = ledger.append(task_id, entry, idempotency_key=options.idempotency_key)
         return report(ledger, task_id, head, options)
+
+
+def _bound(entry: Entry, ledger: Ledger, task_id: str) -> Entry:
+    """The entry with the content that it is about: the criterion's inputs where the plan knows the criterion."""
+    from tallystick.capture.claim import with_content
+    from tallystick.cli.run import bound_by, plan_for
+    from tallystick.workspace import Workspace
+
+    workspace = Workspace.find(os.getcwd(), exclude=own_files(ledger))
+    with workspace.snapshot() as snapshot:
+        plan = plan_for(workspace, task_id, snapshot) if entry.criterion_id else None
+        criterion = plan.task.criterion(entry.criterion_id) if plan else None
+        bound = bound_by(criterion, ledger, task_id)
+        return with_content(entry, snapshot, bound.get("patterns", ()), products=bound.get("products"))
 
 
 def _optional_id(value: str, what: str) -> str:
@@ -121,8 +134,7 @@ def _baseline(options: argparse.Namespace) -> int:
 
     task_id = new_task_of(options.task)
     with open_ledger(options, write=True) as ledger:
-        own: list[str] = getattr(ledger.store, "files", list)()
-        lines = capture_baseline(Workspace.find(os.getcwd(), exclude=own))
+        lines = capture_baseline(Workspace.find(os.getcwd(), exclude=own_files(ledger)))
         entry = Entry(
             type=ENTRY_WORKSPACE_BASELINE,
             status="captured",

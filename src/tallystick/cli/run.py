@@ -8,14 +8,18 @@ import sys
 from tallystick.cli.context import new_task_of, open_ledger
 from tallystick.cli.parser import Command, add_task
 from tallystick.errors import InputError, TallystickError
-from tallystick.location import find_ledger, sqlite_path
 from tallystick.model.ids import require_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
-    from tallystick.capture.run import RunResult
+    from tallystick.capture.run import Run, RunResult
+    from tallystick.gate.case import PlanInForce
+    from tallystick.gate.plan import Criterion
+    from tallystick.ledger import Ledger
+    from tallystick.workspace import Snapshot, Workspace
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,51 +27,100 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--criterion", default="", metavar="ID", help="the criterion that it shows")
     parser.add_argument("-p", "--phase", default="", metavar="ID", help="the phase it belongs to")
     parser.add_argument("--timeout", type=float, metavar="S", help="end it after S seconds (exit code 124)")
-    parser.add_argument("command", nargs="*", metavar="-- CMD…", help="a list; one word with spaces goes to sh -c")
+    parser.add_argument("command", nargs="*", metavar="-- CMD…", help="default: what the plan says for the criterion")
 
 
 def _run(options: argparse.Namespace) -> int:
-    from tallystick.capture.run import NotRecordedError, Run, run_command
+    from tallystick.capture.run import NotRecordedError, run_command
+    from tallystick.cli.context import ledger_files
     from tallystick.clock import seconds_from_now
+    from tallystick.gate.case import PendingPlan
     from tallystick.workspace import Workspace
 
     task_id = new_task_of(options.task)
     if options.timeout is not None and not options.timeout > 0:
         raise InputError("--timeout is a number of seconds above 0")
-    argv = _command(options)
-    workspace = Workspace.find(os.getcwd(), exclude=_ledger_files(options))
+    workspace = Workspace.find(os.getcwd(), exclude=ledger_files(options))
     pending = workspace.start_snapshot()
-    run = Run(
-        task_id,
-        argv,
-        criterion_id=require_id(options.criterion, "the criterion") if options.criterion else "",
-        phase_id=require_id(options.phase, "the phase") if options.phase else "",
-        timeout=options.timeout,
-    )
+    planned = PendingPlan(workspace) if has_plan(workspace) else None
     try:
         ledger = open_ledger(options, write=True)
     except TallystickError as error:
         pending.discard()
         raise NotRecordedError(error, None) from None
     with ledger:
-        result = run_command(ledger, workspace, run, before=pending, now=seconds_from_now)
+        snapshot = pending.result()
+        plan = planned.result(task_id, snapshot) if planned is not None else None
+        run = what_to_run(options, task_id, ledger, plan)
+        run.cwd = None if options.command else workspace.root
+        result = run_command(ledger, workspace, run, before=snapshot, now=seconds_from_now)
     _report(result, run.command, options, task_id)
     return result.finished.exit_code
 
 
-def _command(options: argparse.Namespace) -> list[str]:
-    if not options.command:
+def has_plan(workspace: Workspace) -> bool:
+    """Whether the work tree has a plan, so that it pays to look for the one in force."""
+    return os.path.exists(os.path.join(workspace.root, "tallystick.toml"))
+
+
+def plan_for(workspace: Workspace, task_id: str, snapshot: Snapshot) -> PlanInForce | None:
+    """The plan in force for the task; None where the work tree has none."""
+    from tallystick.gate.case import PendingPlan
+
+    return PendingPlan(workspace).result(task_id, snapshot) if has_plan(workspace) else None
+
+
+def what_to_run(options: argparse.Namespace, task_id: str, ledger: Ledger, plan: PlanInForce | None) -> Run:
+    """The run that the options and the plan describe. Raises InputError where there is nothing to run."""
+    from tallystick.capture.run import Run
+
+    criterion_id = require_id(options.criterion, "the criterion") if options.criterion else ""
+    criterion = plan.task.criterion(criterion_id) if plan else None
+    argv: list[str] | str = list(options.command)
+    if not argv:
+        argv = _planned_command(criterion_id, criterion, plan)
+    phase = require_id(options.phase, "the phase") if options.phase else criterion.phase if criterion else ""
+    return Run(
+        task_id,
+        argv,
+        criterion_id=criterion_id,
+        phase_id=phase,
+        timeout=options.timeout,
+        **bound_by(criterion, ledger, task_id),
+    )
+
+
+def bound_by(criterion: Criterion | None, ledger: Ledger, task_id: str) -> dict[str, Any]:
+    """What the plan's criterion binds a run to: inputs, environment, expectation, and what runs left before."""
+    from tallystick.gate.judgement import judge_run
+
+    if criterion is None:
+        return {"judge": judge_run(None)}
+    from tallystick.gate.content import pathspecs
+    from tallystick.gate.evidence import Evidence
+
+    return {
+        "judge": judge_run(criterion.expect),
+        "patterns": pathspecs(criterion.inputs),
+        "environment": criterion.environment.as_dict(),
+        "products": Evidence(ledger, task_id).products(),
+    }
+
+
+def _planned_command(criterion_id: str, criterion: Criterion | None, plan: PlanInForce | None) -> list[str] | str:
+    if not criterion_id:
         raise InputError("there is no command to run", advice="notch run -c CRITERION -- COMMAND…")
-    return list(options.command)
-
-
-def _ledger_files(options: argparse.Namespace) -> list[str]:
-    """The files of the ledger that will be used, known before it is opened: they are not content."""
-    from tallystick.stores.sqlite_connection import SIDE_FILES
-
-    url = options.ledger or find_ledger(os.getcwd(), os.environ)
-    path = url and (sqlite_path(url) or ("" if "://" in url else url))
-    return [os.path.abspath(path + suffix) for suffix in ("", *SIDE_FILES)] if path else []
+    if plan is None or not plan.known:
+        raise InputError("there is no plan to take the command from", where="tallystick.toml", advice="notch init")
+    if criterion is None:
+        names = ", ".join(one.id for one in plan.task.criteria) or "none"
+        raise InputError(f"the plan has no criterion {criterion_id!r}", advice=f"it has {names}")
+    if criterion.manual:
+        raise InputError(
+            f"{criterion_id!r} is shown by a person",
+            advice=f"notch record --type criterion -c {criterion_id} --status pass --reason …",
+        )
+    return criterion.run if isinstance(criterion.run, str) else list(criterion.run)
 
 
 def _report(result: RunResult, command: str, options: argparse.Namespace, task_id: str) -> None:

@@ -62,7 +62,7 @@ class Case:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: Ledger | None,
         workspace: Workspace,
         task_id: str,
         *,
@@ -74,6 +74,7 @@ class Case:
         pending = snapshot or workspace.start_snapshot()
         self.task_id = task_id
         self.ledger = ledger
+        """None where there is no ledger yet: then nothing is proved."""
         self.workspace = workspace
         self.evidence = Evidence(ledger, task_id)
         self.snapshot = pending.result()
@@ -157,8 +158,10 @@ class Case:
         return not content.get("patterns") and content.get("inputs") == self.content.digest(())
 
     def close(self) -> None:
-        """Give the snapshots back."""
+        """Give the snapshots and the ledger back."""
         self.snapshot.close()
+        if self.ledger is not None:
+            self.ledger.close()
         if self._base is not None:
             self._base.close()
 

@@ -138,10 +138,10 @@ class SessionEvidence:
 class Evidence:
     """All sessions of a task: ours, and those of other ledgers that are kept beside it."""
 
-    def __init__(self, ledger: Ledger, task_id: str) -> None:
+    def __init__(self, ledger: Ledger | None, task_id: str) -> None:
         self.task_id = task_id
-        self.ledger = ledger
-        self.sessions = [SessionEvidence(ledger, key) for key in ledger.sessions_of(task_id)]
+        keys = ledger.sessions_of(task_id) if ledger is not None else []
+        self.sessions = [SessionEvidence(ledger, key) for key in keys if ledger is not None]
 
     @property
     def own(self) -> SessionEvidence | None:

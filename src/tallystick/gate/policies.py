@@ -142,7 +142,11 @@ class HistoryExtends:
         """See `Policy.objections`."""
         from tallystick.gate.memory import ACCEPT
 
-        if self._seen is not None and (why := self._seen.contradiction(case.ledger, case.task_id)):
+        if (
+            self._seen is not None
+            and case.ledger is not None
+            and (why := self._seen.contradiction(case.ledger, case.task_id))
+        ):
             yield Objection("history", why, next=ACCEPT, tampered=True)
         for head in self._heads:
             own = case.evidence.own
@@ -150,7 +154,7 @@ class HistoryExtends:
             if own is None or head.position > position:
                 what = f"the head {head} was seen, and the history ends at position {position}"
                 yield Objection("history", what, tampered=True)
-            elif case.ledger.root_at(case.task_id, head.position) != head:
+            elif case.ledger is not None and case.ledger.root_at(case.task_id, head.position) != head:
                 what = f"the history up to position {head.position} is not the one of the head that was seen"
                 yield Objection("history", what, tampered=True)
 
@@ -162,6 +166,8 @@ class LedgerVerifies:
         """See `Policy.objections`."""
         from tallystick.verification import Fault
 
+        if case.ledger is None:
+            return
         for session in case.evidence.sessions:
             for found in case.ledger.inspect(case.task_id, ledger_id=session.key.ledger_id):
                 faults = [found] if isinstance(found, Fault) else found.faults
