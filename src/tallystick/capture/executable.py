@@ -38,7 +38,7 @@ _SHELL_WORDS = frozenset(
         "unalias", "unset", "until", "wait", "while",
     )
 )  # fmt: skip
-_FIRST_WORD = re.compile(r"[ \t\n]*([A-Za-z0-9_./+:@%,-]+)(?=[ \t\n;&|<>]|\Z)")
+_FIRST_WORD = r"[ \t\n]*([A-Za-z0-9_./+:@%,-]+)(?=[ \t\n;&|<>]|\Z)"
 _CHUNK = 1 << 20
 _digests: dict[tuple[int, int, int, int, int], str] = {}
 
@@ -108,7 +108,7 @@ def resolve_executable(
     if not isinstance(argv, str):
         return _program(argv[0], env, cwd) if argv else None
     shell = _program(SHELL, env, cwd)
-    word = _FIRST_WORD.match(argv)
+    word = re.match(_FIRST_WORD, argv)
     if shell and word and word[1] not in _SHELL_WORDS:
         command = _program(word[1], env, cwd)
         if command:

@@ -182,7 +182,8 @@ def _open_controlling(tty_path: str) -> int:
 def _close_all_but(kept: tuple[int, ...]) -> None:
     """Lets go of what belongs to others: a held lock or a pipe must not outlive its owner in here."""
     low = 0
-    for descriptor in sorted(set(kept)):
-        os.closerange(low, descriptor)
+    for descriptor in sorted(kept):
+        if low < descriptor:  # an empty range from 0 would close everything
+            os.closerange(low, descriptor)
         low = descriptor + 1
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
