@@ -142,8 +142,8 @@ def run_command(
 ) -> RunResult:
     """Run the command and record `run_started` before and the result after it.
 
-    `before`: the content as it is now, where it was already looked at; it is closed. `now` gives the time that many seconds
-    from now (RFC 3339). Raises NotRecordedError where the ledger cannot take the entries.
+    `before`: the content as it is now, where it was already looked at; it is closed. `now` gives the time that
+    many seconds from now (RFC 3339). Raises NotRecordedError where the ledger cannot take the entries.
     """
     from tallystick.capture.executable import DigestTask
 
