@@ -46,7 +46,7 @@ expect 0 notch run -c merkle
 expect 0 notch gate
 
 say "A bug slips in. Exactly one criterion lost its evidence, and the file is named."
-sed -i.orig 's/while trailing & 1:/while trailing \& 3:/' src/tallystick/proof/merkle.py && rm src/tallystick/proof/merkle.py.orig
+sed -i.orig 's/    while trailing & 1:/    while trailing \& 2:/' src/tallystick/proof/merkle.py && rm src/tallystick/proof/merkle.py.orig
 expect 1 notch gate
 printf '$ notch run -c merkle   (its output is kept; the last lines of it)\n'
 notch run -c merkle >"$work/merkle.log" 2>&1 && { echo "the demo expected the tests to fail" >&2; exit 1; }
