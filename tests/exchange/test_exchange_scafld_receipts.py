@@ -279,6 +279,7 @@ class TestKeys:
             ({"revoked_at": "2026-06-05T06:28:39+02:00"}, "had been revoked by then"),
             ({"revoked_at": "2026-06-05T06:28:40+02:00"}, ""),
             ({"revoked_at": "2026-06-04T22:28:38-06:00"}, "had been revoked by then"),
+            ({"revoked_at": "2026-06-04T22:28:40-06:00"}, ""),
             ({"expires_at": MINTED}, "had expired by then"),
             ({"expires_at": "2026-06-05T04:28:40Z"}, ""),
             ({"expires_at": "2020-01-01T00:00:00Z", "revoked_at": "2030-01-01T00:00:00Z"}, "had expired by then"),
