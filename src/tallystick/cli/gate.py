@@ -56,6 +56,7 @@ def interrupted(attempt: Attempt) -> bool:
 
 def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     add_task_argument(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing where the gate is open")
     parser.add_argument("--full", action="store_true", help="verify all of the task's history, not only its head")
     parser.add_argument("--format", choices=FORMATS, help="default: text")
     parser.add_argument(
@@ -83,7 +84,8 @@ def _gate(options: argparse.Namespace) -> int:
         verdict = _judge(case, options, seen)
         if case.ledger is not None and verdict.head is not None and not verdict.tampered:
             seen.remember(case.ledger, task_id, verdict.head)
-    _print(verdict, "json" if options.json else options.format or "text")
+    if not (options.quiet and verdict.open):
+        _print(verdict, "json" if options.json else options.format or "text")
     return verdict.exit_code
 
 

@@ -63,7 +63,8 @@ def _told(reason: str, counted: Mapping[str, Any]) -> str:
     if not counts:
         return reason
     skipped = f", {counts['skipped']} skipped" if counts.get("skipped") else ""
-    return f"{reason}; {counts.get('executed', 0)} tests{skipped}"
+    executed = counts.get("executed", 0)
+    return f"{reason}; {executed} {'test' if executed == 1 else 'tests'}{skipped}"
 
 
 def shortcomings(expect: Expectation, exit_code: int, tests: Mapping[str, Any], output: Callable[[], str]) -> list[str]:
