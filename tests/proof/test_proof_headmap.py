@@ -258,6 +258,15 @@ def test_the_other_leaf_must_stand_on_the_path() -> None:
         MapProof([leaf_hash(*right)], left).verify_absence(left[0], root)
 
 
+def test_a_proof_of_presence_carries_no_other_leaf() -> None:
+    """Else one could be attached to an honest proof, and it would have two spellings."""
+    heads = heads_of(5)
+    root = map_root(heads)
+    honest = prove(heads, heads[0][0])
+    with pytest.raises(CheckFailedError, match="absence"):
+        MapProof(honest.siblings, heads[1]).verify_presence(*heads[0], root)
+
+
 def test_two_heads_for_a_key_are_refused() -> None:
     twice = [head(1), head(2), head(1, position=2)]
     with pytest.raises(InputError, match="two heads"):

@@ -232,6 +232,18 @@ def test_a_leaf_hash_of_another_length_is_refused() -> None:
         root_from_inclusion(bytes(64), 1, 2, [bytes(32)])
 
 
+def test_proofs_of_another_shape_are_malformed_rather_than_wrong() -> None:
+    tree = Tree(numbered(7))
+    root, old_root = read_root(7, tree), read_root(3, tree)
+    path, proof = inclusion_proof(3, 7, tree), consistency_proof(3, 7, tree)
+    for bent in (path[:-1], [*path, root], [path[0][:31], *path[1:]], [*path[:-1], path[-1] + b"\0"]):
+        with pytest.raises(InputError):
+            verify_inclusion(tree.leaves[3], 3, 7, bent, root)
+    for bent in ([], proof[:-1], [*proof, root], [proof[0][:31], *proof[1:]], [*proof[:-1], proof[-1] + b"\0"]):
+        with pytest.raises(InputError):
+            verify_consistency(3, old_root, 7, root, bent)
+
+
 def test_an_inner_node_cannot_pass_as_a_leaf() -> None:
     """The second-preimage attack that the two prefixes are there for."""
     left, right = leaf_hash(b"a"), leaf_hash(b"b")

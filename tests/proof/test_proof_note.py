@@ -238,6 +238,12 @@ def test_added_signatures_replace_older_ones_by_the_same_key() -> None:
     assert len(second.signatures) == 2
 
 
+def test_of_two_times_by_one_cosigner_the_first_counts() -> None:
+    witness = signer("example.com/w", ED25519_COSIGNATURE)
+    lines = [sign(CHECKPOINT_TEXT, [witness], timestamp).signatures[0] for timestamp in (5, 6)]
+    assert [one.timestamp for one in SignedNote(CHECKPOINT_TEXT, lines).verify([witness.key])] == [5]
+
+
 def test_a_note_needs_a_signature() -> None:
     with pytest.raises(InputError):
         sign(GO_TEXT, [])

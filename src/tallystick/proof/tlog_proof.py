@@ -79,5 +79,5 @@ class TlogProof(Frozen):
         """
         endorsed = policy.check(self.checkpoint)
         checkpoint = endorsed.checkpoint
-        verify_inclusion(require_hash(leaf, "the leaf hash"), self.index, checkpoint.size, self.path, checkpoint.root)
+        verify_inclusion(leaf, self.index, checkpoint.size, self.path, checkpoint.root)
         return endorsed
