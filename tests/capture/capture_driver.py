@@ -1,7 +1,8 @@
 """A program that runs one command through `run_process`: `capture_driver.py RESULT OPTIONS`.
 
 OPTIONS is JSON: `argv` and what `run_process` takes. How the command ended goes to RESULT as JSON, with the
-kept output as Latin-1 text (unless it is very long) and the seconds of CPU that this process used. The exit code is the command's.
+kept output as Latin-1 text (unless it is very long) and the seconds of CPU that this process used. The exit
+code is the command's.
 """
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ class Typist:
         self.pid, self.fd = os.forkpty()
         if self.pid == 0:
             try:
+                os.closerange(3, 1024)
                 termios.tcsetwinsize(0, size)
                 for standard, file in (redirect or {}).items():
                     os.dup2(file if isinstance(file, int) else os.open(file[0], file[1], 0o600), standard)

@@ -60,9 +60,7 @@ class _Pipes:
             os.close(end)
 
 
-def start_in_session(
-    command: Command, stdio: tuple[int, int, int], tty_path: str, caller: CallerTerminal
-) -> Child:
+def start_in_session(command: Command, stdio: tuple[int, int, int], tty_path: str, caller: CallerTerminal) -> Child:
     """Starts `command` in the foreground of a new session with the terminal `tty_path`.
 
     Only for the main thread: it forks. Raises OSError with the errno of exec where that fails.
@@ -108,13 +106,13 @@ def _lead(
         signal.set_wakeup_fd(-1)
         for number in _LEADER_IGNORES:
             signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, lambda _number, _frame: caller.restore_if_left_raw())
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.setsid()
         tty = _open_controlling(tty_path)
         pid = os.fork()
         if pid == 0:
             _become(command, stdio, tty, pipes.failure_write, ignored)
+        signal.signal(signal.SIGHUP, lambda _number, _frame: _hang_up(pid, caller))
         write_status(pipes.changes_write, pid)
         _close_all_but((pipes.changes_write, pipes.hold_read, tty, caller.fd))
         status = _report_stops(pid, pipes.changes_write)
@@ -125,6 +123,14 @@ def _lead(
         code = 0
     finally:
         os._exit(code)
+
+
+def _hang_up(group: int, caller: CallerTerminal) -> None:
+    """The other end of the command's terminal is gone, and we with it: what a shell does when that happens."""
+    caller.restore_if_left_raw()
+    for number in (signal.SIGHUP, signal.SIGCONT):
+        os.killpg(group, number)
+    os._exit(1)
 
 
 def _report_stops(pid: int, changes: int) -> int:

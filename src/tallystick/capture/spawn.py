@@ -134,11 +134,7 @@ def _start(command: Command, stdio: tuple[int, int, int], own_session: bool) -> 
 
 def _posix_spawn(command: Command, stdio: tuple[int, int, int], own_session: bool) -> int:
     stdin, stdout, stderr = stdio
-    first = (
-        (os.POSIX_SPAWN_DUP2, stdin, 0)
-        if stdin >= 0
-        else (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
-    )
+    first = (os.POSIX_SPAWN_DUP2, stdin, 0) if stdin >= 0 else (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     actions = [first, (os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
     if own_session:
         return os.posix_spawn(

@@ -232,16 +232,10 @@ class Supervisor:
 
     def _stopped(self, number: int) -> None:
         desk = self._desk
-        if (
-            desk.loan is not None
-            and number in (signal.SIGTTIN, signal.SIGTTOU)
-            and desk.loan.lend(self._child.pid)
-        ):
+        if desk.loan is not None and number in (signal.SIGTTIN, signal.SIGTTOU) and desk.loan.lend(self._child.pid):
             self._signal_group(signal.SIGCONT)
             return
-        if not self._inbox.hears_signals or (
-            desk.caller is None and not (desk.loan and desk.loan.has_terminal)
-        ):
+        if not self._inbox.hears_signals or (desk.caller is None and not (desk.loan and desk.loan.has_terminal)):
             return  # nobody sits here who could make us go on
         if desk.caller is not None:
             desk.caller.restore()
@@ -260,12 +254,7 @@ class Supervisor:
     # Time
 
     def _look_at_the_clock(self, now: float) -> None:
-        if (
-            self.status is None
-            and self._time_out_at is not None
-            and now >= self._time_out_at
-            and not self.timed_out
-        ):
+        if self.status is None and self._time_out_at is not None and now >= self._time_out_at and not self.timed_out:
             self.timed_out = True
             if self._kill_at is None:
                 self._end_group()
