@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
+from tallystick.workspace.differences import differences
 from tallystick.workspace.git import GitError
-from tallystick.workspace.git_snapshot import GitSnapshot, differences
 from tallystick.workspace.inputs import Listing, blob_of, path_of
 from tallystick.workspace.paths import path_bytes, path_text
 from tallystick.workspace.snapshot import PLAIN_FILE, Snapshot
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tallystick.workspace.content import Workspace
+    from tallystick.workspace.snapshot import State
 
-    State = tuple[str, str]
-    """Mode and object id of a file; both empty where there is none."""
     Times = tuple[int, int, int, int]
     """ctime and mtime in nanoseconds, inode, size."""
 
@@ -118,42 +117,45 @@ def touched(before: Mapping[str, Times], after: Mapping[str, Times]) -> list[str
 
 def _moved(commit: str, changes: Mapping[str, str], now: Snapshot) -> dict[str, tuple[State, State]] | None:
     """Every path whose state differs: state then, state now. None where the commit is gone."""
-    found = _since_commit(commit, now) if commit else _since_nothing(now)
-    if found is None:
+    base = _since_commit(commit, now) if commit else {}
+    if base is None:
         return None
-    folders = tuple(path_text(path) + "/" for path in now.submodules)
-    as_committed: dict[str, State] | None = None
-    for path, value in changes.items():
+    committed, inner = now.committed_states(), now.open_submodules()
+    folders = tuple(path_text(path) + "/" for path in inner)
+    candidates = {*base, *changes, *now.own_changes, *([] if commit else map(path_text, now.own_listing.states()))}
+    found = {}
+    for path in candidates:
         if path.startswith(folders):
             continue
-        if path not in found:
-            if as_committed is None:
-                as_committed = _states(now.own_listing)
-            found[path] = (as_committed.get(path, _NOTHING),) * 2
-        found[path] = (_decoded(value, found[path][0]), found[path][1])
-    for folder, inner in now.submodules.items():
-        _add_submodule(found, path_text(folder), changes, inner)
-    return {path: states for path, states in found.items() if states[0] != states[1]}
+        today = _state(now.own_listing, path)
+        # A path in neither difference is as it is in the commit checked out now.
+        unmoved = committed.get(path_bytes(path), today) if commit else _NOTHING
+        then = base.get(path, unmoved)
+        if path in changes:
+            then = _decoded(changes[path], then)
+        if then != today:
+            found[path] = (then, today)
+    for folder, snapshot in inner.items():
+        _add_submodule(found, path_text(folder), changes, now, snapshot)
+    return found
 
 
-def _since_commit(commit: str, now: Snapshot) -> dict[str, tuple[State, State]] | None:
-    if not isinstance(now, GitSnapshot):
+def _since_commit(commit: str, now: Snapshot) -> dict[str, State] | None:
+    """What `commit` has where it differs from what the snapshot stands on. None where it is gone."""
+    if not now.repository:
         return None
     try:
-        found = list(differences(now.git, commit, now.tree))
+        found = list(differences(now.repository.git, commit, now.stands_on))
     except GitError:
-        if now.git.run("cat-file", "--batch-check", stdin=f"{commit}\n".encode()).endswith(b" missing\n"):
-            return None
-        raise
-    return {path_text(path): (then, today) for then, today, path in found}
+        if now.repository.has(commit):
+            raise
+        return None
+    return {path_text(path): then for then, _, path in found}
 
 
-def _since_nothing(now: Snapshot) -> dict[str, tuple[State, State]]:
-    return {path: (_NOTHING, state) for path, state in _states(now.own_listing).items()}
-
-
-def _states(listing: Listing) -> dict[str, State]:
-    return {path_text(path_of(line)): (line[:6].decode("ascii"), blob_of(line)) for line in listing.lines}
+def _state(listing: Listing, path: str) -> State:
+    lines = listing.named(path)
+    return (lines[0][:6].decode("ascii"), blob_of(lines[0])) if lines else _NOTHING
 
 
 def _decoded(value: str, committed: State) -> State:
@@ -163,16 +165,15 @@ def _decoded(value: str, committed: State) -> State:
 
 
 def _add_submodule(
-    found: dict[str, tuple[State, State]], folder: str, changes: Mapping[str, str], inner: Snapshot
+    found: dict[str, tuple[State, State]], folder: str, changes: Mapping[str, str], now: Snapshot, inner: Snapshot
 ) -> None:
     """Adds what differs below a submodule (or another repository in the tree), as far as it can be told."""
-    mode, oid = found[folder][0] if folder in found else (_GITLINK, inner.commit)
+    mode, oid = found[folder][0] if folder in found else _state(now.own_listing, folder)
     start = folder + "/"
     own = {path.removeprefix(start): value for path, value in changes.items() if path.startswith(start)}
     below = _moved(oid if mode == _GITLINK else "", own, inner)
-    for path, (then, today) in (below or {}).items():
-        outer = found.get(start + path, (_NOTHING, _NOTHING))  # it was a plain folder until now
-        found[start + path] = (outer[0] if then == _NOTHING else then, today)
+    for path, states in (below or {}).items():
+        found[start + path] = states
 
 
 def _matching(moved: Mapping[str, tuple[State, State]], patterns: Sequence[str]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tallystick.errors import InputError
 from tallystick.workspace.excludes import LocalIgnoreRules
-from tallystick.workspace.git_snapshot import PendingGitSnapshot, tree_snapshot
+from tallystick.workspace.git_snapshot import PendingGitSnapshot
 from tallystick.workspace.hidden import Hidden
 from tallystick.workspace.location import Location, locate
 from tallystick.workspace.repository import Repository
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Workspace:
     """A git work tree, or a plain folder outside git.
 
-    Looking at it costs one `git status`, and three small git processes more where something differs from the
-    commit. Neither the index nor anything else below `.git` is written.
+    Looking at it costs one `git status`, and one or two small git processes more where files differ from the
+    index. Neither the index nor anything else below `.git` is written.
     """
 
     def __init__(self, location: Location, hidden: Hidden) -> None:
@@ -36,7 +36,7 @@ class Workspace:
         """The main work tree's root, for a linked work tree; else `root`."""
         self.hidden = hidden
         """What never counts as content."""
-        self._repository = Repository(location, hidden)
+        self._repository = Repository(location, hidden) if self.is_git else None
         self._rules = LocalIgnoreRules(location)
 
     @classmethod
@@ -58,7 +58,7 @@ class Workspace:
     @property
     def repository(self) -> Repository:
         """The git repository. Raises InputError outside git."""
-        if not self.is_git:
+        if not self._repository:
             raise InputError("not a git work tree", where=self.root, advice="only git keeps earlier content")
         return self._repository
 
@@ -67,7 +67,7 @@ class Workspace:
 
         Raises TallystickError where git is missing or no scratch file can be written.
         """
-        if self.is_git:
+        if self._repository:
             return PendingGitSnapshot(self._repository, self._rules)
         from tallystick.workspace.walk import PendingWalk
 
@@ -82,4 +82,6 @@ class Workspace:
 
         Raises NotFoundError where there is none, InputError outside git.
         """
+        from tallystick.workspace.tree_snapshot import tree_snapshot
+
         return tree_snapshot(self.repository, commit_or_tree)

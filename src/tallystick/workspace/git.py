@@ -29,12 +29,11 @@ _NOT_INHERITED = frozenset(
     )
 )  # fmt: skip
 
-# A monitor may be wrong and writes below .git; the rest would write more than the one file asked for,
-# wait for a disk that nobody needs, or refuse what git can well compute.
+# A monitor may be wrong and writes below .git; the rest would write more than the one file asked for, hide what
+# changed, or refuse what git can well compute.
 _OPTIONS = (
     "core.fsmonitor=", "core.untrackedCache=false", "core.splitIndex=false", "core.ignoreStat=false",
-    "core.safecrlf=false", "core.fsync=none", "core.fsyncObjectFiles=false", "core.looseCompression=0",
-    "index.skipHash=true",
+    "core.safecrlf=false", "index.skipHash=true",
 )  # fmt: skip
 
 
@@ -43,30 +42,23 @@ class GitError(TallystickError):
 
 
 class Git:
-    """The git command line for one work tree: where it runs, and on which index and objects.
+    """The git command line for one work tree: where it runs, and on which index.
 
-    `index` and `objects` name scratch files; without them the repository's own are used, which no command
-    here ever writes. `explicit` are the git directory and work tree where discovery would not find them.
+    `index` names a scratch file; without it the repository's own is used, which no command here ever writes.
+    `explicit` is the git directory where discovery would not find it.
     """
 
-    __slots__ = ("explicit", "index", "objects", "real_objects", "root")
+    __slots__ = ("explicit", "index", "objects", "root")
 
-    def __init__(self, root: str, real_objects: str, *, index: str = "", objects: str = "", explicit: str = "") -> None:
+    def __init__(self, root: str, objects: str, *, index: str = "", explicit: str = "") -> None:
         self.root = root
-        self.real_objects = real_objects
-        self.index = index
         self.objects = objects
+        self.index = index
         self.explicit = explicit
 
-    def on(self, *, index: str = "", objects: str = "") -> Git:
-        """The same, on a scratch index or with new objects going to a scratch folder."""
-        return Git(
-            self.root,
-            self.real_objects,
-            index=index or self.index,
-            objects=objects or self.objects,
-            explicit=self.explicit,
-        )
+    def on(self, index: str) -> Git:
+        """The same, on a scratch index."""
+        return Git(self.root, self.objects, index=index, explicit=self.explicit)
 
     def start(self, *args: str, stdin: bytes | None = None) -> Child:
         """`git ARGS`, started in the background."""
@@ -86,17 +78,13 @@ class Git:
             env["GIT_INDEX_FILE"] = self.index
         if self.explicit:
             env["GIT_DIR"], env["GIT_WORK_TREE"] = self.explicit, self.root
-        alternates = [self.real_objects] if self.objects else []
-        given = inherited.get("GIT_OBJECT_DIRECTORY", "")
-        if given and os.path.realpath(given) != os.path.realpath(self.real_objects):
-            alternates.append(os.path.abspath(given))
-        if self.objects or alternates:
-            env["GIT_OBJECT_DIRECTORY"] = self.objects or self.real_objects
-        listed = [_listable(path) for path in alternates]
-        if inherited.get("GIT_ALTERNATE_OBJECT_DIRECTORIES"):
-            listed.append(inherited["GIT_ALTERNATE_OBJECT_DIRECTORIES"])
-        if listed:
-            env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = ":".join(listed)
+        # A hook may have objects elsewhere that are not in the repository yet (a push in quarantine).
+        given, more = (inherited.get(f"GIT_{name}") for name in ("OBJECT_DIRECTORY", "ALTERNATE_OBJECT_DIRECTORIES"))
+        others = [_listable(os.path.abspath(given))] if given else []
+        others += [more] if more else []
+        if others:
+            env["GIT_OBJECT_DIRECTORY"] = self.objects
+            env["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = ":".join(others)
         return env
 
 

@@ -1,103 +1,178 @@
-"""What a git index file tells without git: flags that hide changes, submodules, the cached tree.
+"""A git index file without git: what hides changes in it, its submodules, the tree of all its entries.
 
-The format is git's (gitformat-index), versions 2, 3 and 4. Nothing here writes the user's index: it is read,
-and a changed copy is returned.
+The format is git's (gitformat-index), versions 2, 3 and 4. Nothing here writes the user's index: it is read, and a
+changed copy is returned.
 """
 
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
 _STAT_SIZE = 40
-_ASSUME_VALID, _EXTENDED, _NAME_LENGTH = 0x80, 0x40, 0x0FFF
-_SKIP_WORKTREE = 0x40
-_GITLINK, _DIRECTORY = 0xE0, 0x40  # the high byte of the lower half of an entry's mode
+_ASSUME_VALID, _EXTENDED, _STAGE, _NAME_LENGTH = 0x80, 0x40, 0x30, 0x0FFF
+_SKIP_WORKTREE, _INTENT_TO_ADD = 0x40, 0x20
+_SPECIAL = _ASSUME_VALID | _EXTENDED | _STAGE
+_FILE, _GITLINK, _FOLDER = 0x81, 0xE0, 0x40  # the third byte of an entry's mode
 
 
-class IndexFacts:
-    """What one index file says. Paths are bytes, from the root of the work tree."""
+class Index:
+    """The entries of one index file, in its order, which is the byte order of their paths."""
 
-    __slots__ = ("assume_unchanged", "gitlinks", "skipped", "split", "tree")
+    __slots__ = (
+        "cached_tree", "data", "folders", "gitlinks", "hidden", "oid_size", "paths", "places", "split", "uncommitted",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
-        self.assume_unchanged: list[int] = []
-        """Places of the flag bytes of entries that git was told to assume unchanged."""
-        self.skipped: list[tuple[int, bytes]] = []
-        """Files not wanted in the work tree: the place of the flag byte, and the path."""
-        self.gitlinks: list[bytes] = []
-        """Submodules."""
+    def __init__(self, data: bytes, oid_size: int) -> None:
+        """`oid_size` is 20, or 32 in a SHA-256 repository. Raises ValueError where it is not an index."""
+        if data[:4] != b"DIRC" or len(data) < 12 + oid_size:
+            raise ValueError("not an index file")
+        version, count = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
+        if version not in (2, 3, 4):
+            raise ValueError(f"unknown index version {version}")
+        self.data = data
+        self.oid_size = oid_size
+        self.places: list[int] = []
+        """Where each entry begins."""
+        self.paths: list[bytes] = []
+        """The path of each entry, from the root of the work tree."""
+        self.gitlinks: list[int] = []
+        """The numbers of the entries that are submodules."""
+        self.folders: list[int] = []
+        """The numbers of those that stand for all below a folder, in a sparse index."""
+        self.hidden: list[int] = []
+        """The numbers of those with a flag that may hide changes."""
+        self.uncommitted: set[int] = set()
+        """The numbers of those that a commit would not have: of an unresolved merge, or only intended."""
         self.split = False
         """Whether most entries lie in another file, a shared index."""
-        self.tree = ""
-        """The id of the tree of all entries, where git has kept it."""
+        self.cached_tree = b""
+        """What git keeps of the trees of folders that did not change since it last wrote them."""
+        try:
+            end = self._read_compressed(count) if version == 4 else self._read(count)
+            self._read_extensions(end)
+        except IndexError:
+            raise ValueError("the index file is cut short") from None
+
+    @classmethod
+    def empty(cls, oid_size: int) -> Self:
+        """The index of a repository that has none yet."""
+        header = b"DIRC" + (2).to_bytes(4, "big") + (0).to_bytes(4, "big")
+        return cls(header + bytes(oid_size), oid_size)
+
+    def mode(self, number: int) -> int:
+        """The mode of an entry, as git has them."""
+        place = self.places[number] + 24
+        return int.from_bytes(self.data[place : place + 4], "big")
+
+    def oid(self, number: int) -> bytes:
+        """The object id of an entry."""
+        place = self.places[number] + _STAT_SIZE
+        return self.data[place : place + self.oid_size]
+
+    def find(self, path: bytes) -> int:
+        """The number of the entry with that path that a commit would have; -1 where there is none."""
+        number = bisect_left(self.paths, path)
+        while number < len(self.paths) and self.paths[number] == path:
+            if number not in self.uncommitted:
+                return number
+            number += 1
+        return -1
+
+    def without_hiding(self, root: bytes) -> bytes:
+        """The file with assume-unchanged cleared, and skip-worktree where the file is there after all.
+
+        A skipped file that is absent is not a deletion: a sparse checkout leaves it out, and git commits it as it
+        was. A folder that a sparse index has as one entry is left to git, which looks itself.
+        """
+        there = _presence(root)
+        changed = bytearray(self.data)
+        for number in self.hidden:
+            place = self.places[number] + _STAT_SIZE + self.oid_size
+            skipped = changed[place] & _EXTENDED and changed[place + 2] & _SKIP_WORKTREE
+            changed[place] &= ~_ASSUME_VALID
+            if skipped and number not in self.folders and there(self.paths[number]):
+                changed[place + 2] &= ~_SKIP_WORKTREE
+        if changed == self.data:
+            return self.data
+        body = bytes(changed[: -self.oid_size])
+        return body + new_digest(self.oid_size, body)
+
+    def _read(self, count: int) -> int:
+        """Versions 2 and 3: each entry is padded to a multiple of 8 bytes. Where the entries end."""
+        data, place, to_flags = self.data, 12, _STAT_SIZE + self.oid_size
+        add_place, add_path = self.places.append, self.paths.append
+        for number in range(count):
+            add_place(place)
+            flags = place + to_flags
+            high = data[flags]
+            start = flags + 2
+            length = (high << 8 | data[flags + 1]) & _NAME_LENGTH
+            if high & _SPECIAL:
+                self._note_flags(number, flags)
+                start += 2 if high & _EXTENDED else 0
+            if length == _NAME_LENGTH:
+                length = data.index(b"\0", start) - start
+            if data[place + 26] != _FILE:
+                self._note_kind(number, place)
+            add_path(data[start : start + length])
+            place += (start - place + length + 8) & ~7
+        return place
+
+    def _read_compressed(self, count: int) -> int:
+        """Version 4: each path drops some bytes of the one before it and adds its own. Where the entries end."""
+        data, place, to_flags, path = self.data, 12, _STAT_SIZE + self.oid_size, b""
+        for number in range(count):
+            flags = place + to_flags
+            if data[flags] & _SPECIAL:
+                self._note_flags(number, flags)
+            if data[place + 26] != _FILE:
+                self._note_kind(number, place)
+            dropped, start = _varint(data, flags + (4 if data[flags] & _EXTENDED else 2))
+            end = data.index(b"\0", start)
+            path = path[: len(path) - dropped] + data[start:end]
+            self.places.append(place)
+            self.paths.append(path)
+            place = end + 1
+        return place
+
+    def _note_flags(self, number: int, flags: int) -> None:
+        high = self.data[flags]
+        more = self.data[flags + 2] if high & _EXTENDED else 0
+        if high & _ASSUME_VALID or more & _SKIP_WORKTREE:
+            self.hidden.append(number)
+        if high & _STAGE or more & _INTENT_TO_ADD:
+            self.uncommitted.add(number)
+
+    def _note_kind(self, number: int, place: int) -> None:
+        kind = self.data[place + 26]
+        if kind == _GITLINK:
+            self.gitlinks.append(number)
+        elif kind == _FOLDER:
+            self.folders.append(number)
+
+    def _read_extensions(self, place: int) -> None:
+        end = len(self.data) - self.oid_size
+        while place + 8 <= end:
+            name, size = self.data[place : place + 4], int.from_bytes(self.data[place + 4 : place + 8], "big")
+            if name == b"link":
+                self.split = True
+            elif name == b"TREE":
+                self.cached_tree = self.data[place + 8 : place + 8 + size]
+            place += 8 + size
 
 
-def read_index(data: bytes, oid_size: int) -> IndexFacts:
-    """What the index file's bytes say; `oid_size` is 20 or 32 (SHA-256). Raises ValueError: not an index."""
-    if data[:4] != b"DIRC" or len(data) < 12 + oid_size:
-        raise ValueError("not an index file")
-    version, count = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
-    if version not in (2, 3, 4):
-        raise ValueError(f"unknown index version {version}")
-    facts = IndexFacts()
-    try:
-        place = (
-            _compressed_entries(data, count, oid_size, facts)
-            if version == 4
-            else _entries(data, count, oid_size, facts)
-        )
-        _extensions(data, place, oid_size, facts)
-    except IndexError:
-        raise ValueError("the index file is cut short") from None
-    return facts
+def new_digest(oid_size: int, content: bytes) -> bytes:
+    """The digest of a repository whose object ids have that size."""
+    import hashlib
 
-
-def _entries(data: bytes, count: int, oid_size: int, facts: IndexFacts) -> int:
-    """Versions 2 and 3: each entry is padded to a multiple of 8 bytes."""
-    header = _STAT_SIZE + oid_size + 2
-    to_flags, place = header - 2, 12
-    for _ in range(count):
-        high = data[place + to_flags]
-        length = (high << 8 | data[place + to_flags + 1]) & _NAME_LENGTH
-        start = place + header + 2 if high & _EXTENDED else place + header
-        if length == _NAME_LENGTH:
-            length = data.index(b"\0", start) - start
-        kind = data[place + 26]
-        if kind == _GITLINK or high & (_ASSUME_VALID | _EXTENDED):
-            _note(data, place, to_flags, data[start : start + length], facts)
-        place += (start - place + length + 8) & ~7
-    return place
-
-
-def _compressed_entries(data: bytes, count: int, oid_size: int, facts: IndexFacts) -> int:
-    """Version 4: each path drops some bytes of the one before it and adds its own."""
-    header = _STAT_SIZE + oid_size + 2
-    to_flags, place, path = header - 2, 12, b""
-    for _ in range(count):
-        high = data[place + to_flags]
-        start = place + header + 2 if high & _EXTENDED else place + header
-        dropped, start = _varint(data, start)
-        end = data.index(b"\0", start)
-        path = path[: len(path) - dropped] + data[start:end]
-        if data[place + 26] == _GITLINK or high & (_ASSUME_VALID | _EXTENDED):
-            _note(data, place, to_flags, path, facts)
-        place = end + 1
-    return place
-
-
-def _note(data: bytes, place: int, to_flags: int, path: bytes, facts: IndexFacts) -> None:
-    kind, high = data[place + 26], data[place + to_flags]
-    if kind == _GITLINK:
-        facts.gitlinks.append(path)
-    if high & _ASSUME_VALID:
-        facts.assume_unchanged.append(place + to_flags)
-    # A directory stands for all below it in a sparse index; git itself looks whether it is there.
-    if high & _EXTENDED and data[place + to_flags + 2] & _SKIP_WORKTREE and kind != _DIRECTORY:
-        facts.skipped.append((place + to_flags + 2, path))
+    digest = hashlib.sha1(content, usedforsecurity=False) if oid_size == 20 else hashlib.sha256(content)
+    return digest.digest()
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
@@ -111,54 +186,15 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
     return value, place + 1
 
 
-def _extensions(data: bytes, place: int, oid_size: int, facts: IndexFacts) -> None:
-    end = len(data) - oid_size
-    while place + 8 <= end:
-        name, size = data[place : place + 4], int.from_bytes(data[place + 4 : place + 8], "big")
-        if name == b"link":
-            facts.split = True
-        elif name == b"TREE":
-            facts.tree = _root_tree(data[place + 8 : place + 8 + size], oid_size)
-        place += 8 + size
-
-
-def _root_tree(cached: bytes, oid_size: int) -> str:
-    """The first entry is the root: an empty path, the number of entries (-1: not known), of subtrees, the id."""
-    line_end = cached.find(b"\n")
-    numbers = cached[1:line_end].split()
-    if cached[:1] != b"\0" or line_end < 0 or len(numbers) != 2 or numbers[0].startswith(b"-"):
-        return ""
-    return cached[line_end + 1 : line_end + 1 + oid_size].hex()
-
-
-def without_hiding(data: bytes, facts: IndexFacts, root: bytes, oid_size: int) -> bytes:
-    """The index with assume-unchanged cleared, and skip-worktree where the file is there after all.
-
-    A skipped file that is absent is not a deletion: a sparse checkout leaves it out, and git commits it as it
-    was. Returns `data` itself where nothing hides.
-    """
-    there = _presence(root)
-    flags = [(place, _ASSUME_VALID) for place in facts.assume_unchanged]
-    flags += [(place, _SKIP_WORKTREE) for place, path in facts.skipped if there(path)]
-    if not flags:
-        return data
-    import hashlib
-
-    changed = bytearray(data)
-    for place, flag in flags:
-        changed[place] &= ~flag & 0xFF
-    body = changed[:-oid_size]
-    digest = hashlib.sha1(body, usedforsecurity=False) if oid_size == 20 else hashlib.sha256(body)
-    return bytes(body + digest.digest())
-
-
 def _presence(root: bytes) -> Callable[[bytes], bool]:
     """Whether a path is there; a folder that is not is looked for once."""
     folders: dict[bytes, bool] = {b"": True}
 
     def folder_there(folder: bytes) -> bool:
         if folder not in folders:
-            folders[folder] = folder_there(os.path.dirname(folder)) and os.path.isdir(os.path.join(root, folder))
+            full = os.path.join(root, folder)
+            real = os.path.isdir(full) and not os.path.islink(full)
+            folders[folder] = real and folder_there(os.path.dirname(folder))
         return folders[folder]
 
     return lambda path: folder_there(os.path.dirname(path)) and os.path.lexists(os.path.join(root, path))

@@ -60,6 +60,10 @@ class Listing:
     def _prefixed(self, folder: bytes) -> list[bytes]:
         return [line.replace(b"\t", b"\t%b/" % folder, 1) for line in self.lines]
 
+    def states(self) -> dict[bytes, tuple[str, str]]:
+        """Path -> (mode, object id)."""
+        return {path_of(line): (line[:6].decode("ascii"), blob_of(line)) for line in self.lines}
+
     def matching(self, patterns: Sequence[str]) -> list[bytes]:
         """The lines whose paths one of the patterns matches, in order; no patterns match everything."""
         parsed = [Pattern(text) for text in patterns]

@@ -30,7 +30,7 @@ def anonymous_file(content: bytes = b"") -> int:
         raise _unwritable(name, error) from None
     try:
         os.unlink(name)
-        write_whole(descriptor, content)
+        _write_whole(descriptor, content)
         os.lseek(descriptor, 0, os.SEEK_SET)
     except OSError as error:
         os.close(descriptor)
@@ -38,8 +38,19 @@ def anonymous_file(content: bytes = b"") -> int:
     return descriptor
 
 
-def write_whole(descriptor: int, content: bytes) -> None:
-    """Writes all of `content`."""
+def write_file(path: str, content: bytes) -> None:
+    """Writes a scratch file anew. Raises TallystickError where there is no room."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            _write_whole(descriptor, content)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _write_whole(descriptor: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
@@ -74,12 +85,6 @@ class Scratch:
     def file(self, name: str) -> str:
         """The path of a file in it."""
         return os.path.join(self.path, name)
-
-    def folder(self, name: str) -> str:
-        """The path of a folder in it, made where it is missing."""
-        path = self.file(name)
-        os.makedirs(path, exist_ok=True)
-        return path
 
     def close(self) -> None:
         """Removes the folder and all in it; a second time does nothing."""

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from typing import Any, Self
 
+    from tallystick.workspace.repository import Repository
+
+    State = tuple[str, str]
+    """Mode and object id of a file; both empty where there is none."""
+
 PLAIN_FILE = "100644"
 """The mode of a file that is nothing special."""
 
@@ -19,15 +24,24 @@ PLAIN_FILE = "100644"
 class Snapshot:
     """The content of a work tree, folder, commit or tree at one moment.
 
-    Paths are text, from the root, with `/`; bytes that are not UTF-8 are lone surrogates.
-    Close it (or use it in a `with`) when done: what was not read by then may no longer be there.
+    Paths are text, from the root, with `/`; bytes that are not UTF-8 are lone surrogates. What is asked for later is
+    read from memory or from the repository's objects, never from the work tree (but by `read`).
     """
 
-    __slots__ = ("_listing", "_own_changes", "_own_listing", "commit", "excludes", "root", "submodules", "tree")
+    __slots__ = (
+        "_listing", "_own_changes", "_own_listing",
+        "commit", "excludes", "repository", "root", "stands_on", "submodules", "tree",
+    )  # fmt: skip
 
-    def __init__(self, root: str, tree: str, *, commit: str = "", excludes: str = "") -> None:
+    def __init__(
+        self, root: str, tree: str, *, commit: str = "", excludes: str = "", repository: Repository | None = None
+    ) -> None:
         self.root = root
         """The folder that the paths start from."""
+        self.repository = repository
+        """The git repository; None outside git."""
+        self.stands_on = commit
+        """The commit or tree that `own_changes` are changes to."""
         self.commit = commit
         """The commit checked out; empty before the first one and outside git."""
         self.tree = tree
@@ -69,7 +83,7 @@ class Snapshot:
     def listing(self) -> Listing:
         """All files with their modes and blob ids, those of submodules too."""
         if self._listing is None:
-            inner = {path: snapshot.listing for path, snapshot in self._with_files().items()}
+            inner = {path: snapshot.listing for path, snapshot in self.open_submodules().items()}
             self._listing = self.own_listing.with_submodules(inner)
         return self._listing
 
@@ -145,15 +159,22 @@ class Snapshot:
             return None
 
     def close(self) -> None:
-        """Removes what lies in TMPDIR for this snapshot; a second time does nothing."""
-        for inner in self.submodules.values():
-            inner.close()
+        """Frees the memory that the list of files takes; it is read again where it is asked for."""
+        self._listing = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def open_submodules(self) -> dict[bytes, Snapshot]:
+        """The submodules whose files can be told: those that are checked out."""
+        return self.submodules
+
+    def committed_states(self) -> Mapping[bytes, State]:
+        """What the commit has at the paths that may differ from it."""
+        return {}
 
     def _list(self) -> Listing:
         """Reads the own files."""
@@ -165,10 +186,6 @@ class Snapshot:
 
     def _own_untracked(self) -> set[bytes]:
         raise NotImplementedError
-
-    def _with_files(self) -> dict[bytes, Snapshot]:
-        """The submodules whose files are to be listed."""
-        return self.submodules
 
     def _dirty_submodules(self) -> dict[str, str]:
         found = {}
@@ -200,5 +217,4 @@ def change_value(mode: str, oid: str, *, usual: str = "") -> str:
 
 def all_new(listing: Listing) -> dict[str, str]:
     """`Snapshot.changes` where there is no commit: every file."""
-    lines = listing.lines
-    return {path_text(path_of(line)): change_value(line[:6].decode("ascii"), blob_of(line)) for line in lines}
+    return {path_text(path): change_value(*state) for path, state in listing.states().items()}

@@ -9,22 +9,26 @@ ARGUMENTS = (
 """Every path that differs, one by one; of a submodule whether another commit is checked out, no more."""
 
 _FIELDS_BEFORE_PATH = {b"1": 8, b"2": 9, b"u": 10}
+_NO_FILE = "000000"
 
 
 class Line:
     """One path that differs. Paths are bytes, from the root of the work tree.
 
-    `staged` and `unstaged` are the two letters of `git status`, `.` for no difference, `?` twice for an
-    untracked path. `conflict` is set while a merge is unresolved.
+    `staged` and `unstaged` are the two letters of `git status`, `.` for no difference, `?` twice for an untracked
+    path. `committed` is (mode, object id) in the commit, both empty where it has no such file.
     """
 
-    __slots__ = ("conflict", "path", "staged", "submodule", "unstaged")
+    __slots__ = ("committed", "conflict", "path", "staged", "unstaged")
 
-    def __init__(self, letters: str, path: bytes, *, conflict: bool = False, submodule: bool = False) -> None:
+    def __init__(
+        self, letters: str, path: bytes, committed: tuple[str, str] = ("", ""), *, conflict: bool = False
+    ) -> None:
         self.staged, self.unstaged = letters[0], letters[1]
         self.path = path
+        self.committed = committed
         self.conflict = conflict
-        self.submodule = submodule
+        """Whether a merge is unresolved here; git does not tell then what the commit has."""
 
     @property
     def untracked(self) -> bool:
@@ -55,7 +59,9 @@ def parse_status(printed: bytes) -> Status:
         elif kind in _FIELDS_BEFORE_PATH:
             fields = record.split(b" ", _FIELDS_BEFORE_PATH[kind])
             letters, path = fields[1].decode("ascii"), fields[-1]
-            lines.append(Line(letters, path, conflict=kind == b"u", submodule=fields[2].startswith(b"S")))
+            mode, oid = fields[3].decode("ascii"), fields[6].decode("ascii")
+            known = kind != b"u" and mode != _NO_FILE
+            lines.append(Line(letters, path, (mode, oid) if known else ("", ""), conflict=kind == b"u"))
             if kind == b"2":
                 next(records)  # where it was renamed from
         elif record.startswith(b"# branch.oid "):
