@@ -274,7 +274,7 @@ def _seal(entry: Entry, salts: bytes, erases: tuple[int, Sequence[str]] | None) 
     tail.append("}")
     joined = "".join(tail)
     joined.encode()
-    f"{entry.id}{entry.type}{entry.recorded_at}".encode()
+    "".join((entry.id, entry.type, entry.recorded_at)).encode()
     return Draft(entry, sealed, joined)
 
 

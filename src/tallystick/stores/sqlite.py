@@ -6,7 +6,7 @@ import os
 import sqlite3
 from threading import RLock
 
-from tallystick.errors import NotFoundError, StoreUnavailableError, TallystickError, TamperedError
+from tallystick.errors import NotFoundError, StoreUnavailableError
 from tallystick.model.ids import require_task_id
 from tallystick.model.record import Sealed
 from tallystick.model.text import clean_text
@@ -176,18 +176,20 @@ class SqliteStore:
     def _commit(self, requests: list[Request]) -> None:
         try:
             self._transact(requests)
-        except TamperedError:
+        except StoreUnavailableError:
+            raise
+        except Exception:
             if len(requests) == 1:
                 raise
             self._one_by_one(requests)
 
     def _one_by_one(self, requests: list[Request]) -> None:
-        """Where one session's rows do not fit together, only the requests to that session fail."""
+        """Where the rows of one session do not fit together, only the requests to that session fail."""
         for request in requests:
             request.error = None
             try:
                 self._transact([request])
-            except TallystickError as error:
+            except Exception as error:
                 request.error = error
 
     def _transact(self, requests: list[Request]) -> None:

@@ -15,7 +15,7 @@ from tallystick.model.record import Header, decode_header
 from tallystick.proof.merkle import Edge, leaf_hash, read_root
 from tallystick.stores.artifacts import pack
 from tallystick.stores.base import HEAD_KEY, INLINE_OUTPUT, Head, SessionKey, Tip, extend, pointer_keys, tip_from
-from tallystick.stores.sqlite_schema import POSITION_BITS
+from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -325,9 +325,11 @@ class Batch:
     def _check_erasable(self, session: SessionKey, position: int, parts: Sequence[str]) -> None:
         self._flush_records()
         columns = ", ".join(f"{part}_salt" for part in parts)
-        row = self._connection.execute(
-            f"SELECT {columns} FROM record WHERE id = ?", ((session.number << POSITION_BITS) + position,)
-        ).fetchone()
+        row = None
+        if 0 < position <= POSITION_MASK:
+            row = self._connection.execute(
+                f"SELECT {columns} FROM record WHERE id = ?", ((session.number << POSITION_BITS) + position,)
+            ).fetchone()
         if row is None:
             raise NotFoundError(f"no entry at position {position}", where=session.task_id)
         gone = [part for part, salt in zip(parts, row, strict=True) if salt is None]
