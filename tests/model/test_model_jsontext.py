@@ -39,6 +39,7 @@ class TestLoads:
             (b'{\n "a": tru}', "line 2 column 7"),
             (b'{"a":1} x', "Extra data"),
             (b'{"a":1,"b":{"a":2,"a":3}}', "duplicate key 'a'"),
+            (b'{"x":1,"y":2,"y":3}', "duplicate key 'y'"),
             (b"[NaN]", "NaN is not JSON"),
             (b"[-Infinity]", "-Infinity is not JSON"),
             (b"[1e999]", "too large"),
@@ -58,6 +59,9 @@ class TestLoads:
         assert what in caught.value.what
         assert str(caught.value).startswith("--details: ")
         assert "\n" not in str(caught.value)
+
+    def test_integers_of_64_bits_are_read(self):
+        assert jsontext.loads(b"[-9223372036854775808, 18446744073709551615]", "x") == [-(2**63), 2**64 - 1]
 
     @given(st.binary(max_size=30))
     def test_it_raises_nothing_but_its_own(self, data):
@@ -91,16 +95,22 @@ class TestChecked:
             jsontext.checked({"a": [0, {"b": float("nan")}]}, "details")
         assert caught.value.where == "details.a[1].b"
 
-    def test_nesting_ends_at_64(self):
+    @pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"k": value}], ids=["list", "object"])
+    def test_nesting_ends_at_64(self, wrap):
         def nested(levels: int) -> object:
             value: object = 1
             for _ in range(levels):
-                value = [value]
+                value = wrap(value)
             return value
 
         assert jsontext.checked(nested(64), "x") == nested(64)
         with pytest.raises(InputError, match="deeper than 64"):
             jsontext.checked(nested(65), "x")
+        for key in ("scafld", "other"):
+            value = {"scafld": {}, key: nested(63)}
+            assert jsontext.checked(value, "details", wide="scafld") == value
+            with pytest.raises(InputError, match="deeper than 64"):
+                jsontext.checked({"scafld": {}, key: nested(64)}, "details", wide="scafld")
 
     def test_what_is_nested_in_itself_is_refused(self):
         loop: list[object] = []
