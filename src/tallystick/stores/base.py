@@ -126,13 +126,14 @@ class Row:
 
 
 class IdempotencyKey:
-    """A caller's key for one append, and what is needed to remember its input."""
+    """A key for one append, and the salt to remember its input with."""
 
     __slots__ = ("key", "salt")
 
-    def __init__(self, key: str, salt: bytes) -> None:
+    def __init__(self, key: str, salt: bytes | None) -> None:
         self.key = key
         self.salt = salt
+        """None for a key that the store itself made: nobody can use it again with another input."""
 
 
 def pointer_keys(rules: int, type_: str, criterion_id: str, phase_id: str) -> list[str]:

@@ -12,6 +12,7 @@ from tallystick.model.record import Sealed
 from tallystick.model.text import clean_text
 from tallystick.stores import forking
 from tallystick.stores import sqlite_schema as schema
+from tallystick.stores.appending import Work
 from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
 from tallystick.stores.filesystem import require_local
 from tallystick.stores.group_commit import GroupCommit
@@ -25,7 +26,7 @@ from tallystick.stores.sqlite_connection import (
     store_error,
 )
 from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK
-from tallystick.stores.sqlite_writer import Batch, Work
+from tallystick.stores.sqlite_writer import SqliteBatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ class SqliteStore:
             try:
                 connection = self._writer or self._open_writer()
                 connection.execute("BEGIN IMMEDIATE")
-                batch = Batch(connection, self.ledger_id, self._clock(), self._sessions, self._written)
+                batch = SqliteBatch(connection, self.ledger_id, self._clock(), self._sessions, self._written)
                 batch.perform(requests)
                 committing = True
                 connection.execute("COMMIT")
