@@ -223,6 +223,9 @@ class TestDetails:
         session = Session(entries=[Entry(), Entry(status=5)])  # type: ignore[arg-type]
         with pytest.raises(InputError, match="position 2"):
             scafld.dumps(session)
+        for wrong in ({"task_id": 5}, {"schema_version": "1"}, {"criterion_states": {"a": StateRecord(reason=1)}}):
+            with pytest.raises(InputError, match="wrong type"):
+                scafld.dumps(Session(**wrong))
 
     def test_states_of_2_5_take_more_from_the_entry_that_set_them(self):
         session = scafld.loads(

@@ -38,7 +38,21 @@ def dumps(session: Session, dialect: str | None = None) -> bytes:
     dialect = dialect or (origin.dialect if origin else "") or "2.3"
     if dialect not in DIALECTS:
         raise InputError(f"no such dialect: {dialect!r}", advice=f"one of {', '.join(DIALECTS)}")
-    fields = {
+    try:
+        fields = _fields(session, dialect)
+    except TypeError:
+        raise InputError("a field of the session has a value of the wrong type") from None
+    lines = [f'  "{name}": {value}' for name, value in fields.items() if value]
+    document = escaped("{\n" + ",\n".join(lines) + "\n}\n")
+    try:
+        return document.encode()
+    except UnicodeEncodeError:
+        return clean_text(document).encode()
+
+
+def _fields(session: Session, dialect: str) -> dict[str, str]:
+    """The session's fields as JSON, in order; empty text for one that is left out."""
+    return {
         "schema_version": str(index(session.schema_version)),
         "task_id": _text(session.task_id),
         "created_at": session.created_at and _text(session.created_at),
@@ -48,12 +62,6 @@ def dumps(session: Session, dialect: str | None = None) -> bytes:
         "phase_blocks": _states(session.phase_blocks, session, dialect),
         **(_chain(session) if dialect == "2.5" else {}),
     }
-    lines = [f'  "{name}": {value}' for name, value in fields.items() if value]
-    document = escaped("{\n" + ",\n".join(lines) + "\n}\n")
-    try:
-        return document.encode()
-    except UnicodeEncodeError:
-        return clean_text(document).encode()
 
 
 def _chain(session: Session) -> dict[str, str]:
@@ -79,10 +87,9 @@ def _entries(session: Session, dialect: str) -> str:
 
 
 def _entry(entry: Entry, dialect: str) -> str:
-    if dialect == "2.3":
-        return _object(ENTRY_23, {name: getattr(entry, name) for name in ENTRY_23.fields}, "    ")
+    extras = extras_of(entry) if dialect == "2.5" else {}
     values: dict[str, Any] = {name: getattr(entry, name) for name in ENTRY_23.fields}
-    return _object(ENTRY_25, {**values, **extras_of(entry)}, "    ")
+    return _object(ENTRY_25 if extras else ENTRY_23, {**values, **extras}, "    ")
 
 
 def _states(states: Mapping[str, StateRecord], session: Session, dialect: str) -> str:
