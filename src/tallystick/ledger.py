@@ -188,6 +188,14 @@ class Ledger:
             )
             drafts = [seal(entry, self._random(SALTS_BYTES)) for entry in session.entries]
             return self.store.create(header, drafts)
+        held_header = decode_header(existing.header)
+        if held_header.origin and held_header.created_at != session.created_at:
+            raise InputError(
+                f"it was created at {session.created_at or 'no time'}, the one that is recorded at "
+                f"{held_header.created_at or 'no time'}",
+                where=session.task_id,
+                advice="import it into another task (-t), or into a ledger of its own",
+            )
         held = [recorded.entry for recorded in self.entries(session.task_id)]
         same = comparable or (lambda entry: entry)
         for position, (old, new) in enumerate(zip(held, session.entries, strict=False), 1):

@@ -9,6 +9,7 @@ from tallystick.cli.files import read_file, write_new
 from tallystick.cli.parser import Command
 from tallystick.cli.terminal import Progress, print_json
 from tallystick.errors import InputError
+from tallystick.model.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,11 +59,12 @@ def _read_session(path: str, options: argparse.Namespace, ledger: Ledger) -> Ses
     name = options.format or detect_format(data, path)
     if name != "scafld":
         raise InputError(f"{name} files cannot be imported", where=path, advice="formats: scafld")
-    session = scafld.loads(data, dialect=options.dialect, where=path)
-    session = session.replace(task_id=options.task) if options.task else session
-    if not session.task_id:
-        raise InputError("the session names no task", where=path, advice="name one with -t")
-    return session
+    reading = scafld.read_session(data, dialect=options.dialect, where=path)
+    if reading.dropped:
+        names = ", ".join(f"{name} ({count})" for name, count in reading.dropped.items())
+        print(f"notch: {printable(path)}: not kept, since the format has no such fields: {names}", file=sys.stderr)
+    session = reading.session.replace(task_id=options.task) if options.task else reading.session
+    return scafld.require_importable(session, where=path)
 
 
 def _record(ledger: Ledger, session: Session) -> Head:

@@ -395,7 +395,7 @@ class Header(Frozen):
     @property
     def updated_at(self) -> str:
         """What the fold over the session's entries begins with."""
-        return (self.origin.updated_at if self.origin else "") or self.created_at
+        return self.origin.updated_at if self.origin else self.created_at
 
     @property
     def schema_version(self) -> int:
