@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from support.plans import Refused, as_toml, plans, refused_plans
 from tallystick.errors import PlanError
-from tallystick.gate import expectation, plan, plan_checks, plan_reader
+from tallystick.gate import expectation, plan, plan_reader
+from tallystick.gate.grades import Grade
 from tallystick.gate.plan import Plan, read_plan
+from tallystick.model.ids import ID_LIMIT
 
 SCHEMA = json.loads(importlib.resources.files("tallystick.gate").joinpath("tallystick.schema.json").read_text())
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
@@ -86,7 +88,19 @@ def test_the_schema_takes_every_plan(plan: Plan) -> None:
 
 
 ODD_WORDS = ("", " ", "x", "/x", "../x", "a//b", "!x", "-x", "a\n", ">= 1", "< 0", "7", "TZ\n", "claimed")
-ODD_THINGS = (True, False, [], ["x"], ["x", "x"], [""], [1], {}, {"x": 1}, {"exit": 1}, {"a": {"run": "x"}})
+ODD_THINGS: tuple[Any, ...] = (
+    True,
+    False,
+    [],
+    ["x"],
+    ["x", "x"],
+    [""],
+    [1],
+    {},
+    {"x": 1},
+    {"exit": 1},
+    {"a": {"run": "x"}},
+)
 ODD = st.sampled_from(ODD_WORDS) | st.sampled_from((0, 1, -1, 256, 1001)) | st.sampled_from(ODD_THINGS)
 
 
@@ -118,12 +132,12 @@ def _inline(document: dict[str, Any]) -> bytes:
 def test_both_name_the_same_limits_and_words() -> None:
     definitions = SCHEMA["definitions"]
     criterion = definitions["criterion"]["properties"]
-    assert criterion["grade"]["enum"] == [str(grade) for grade in plan.Grade]
+    assert criterion["grade"]["enum"] == [str(grade) for grade in Grade]
     assert definitions["key"]["properties"]["roles"]["items"]["enum"] == list(plan.ROLES)
     assert definitions["expect"]["properties"]["output"]["maxLength"] == expectation.PATTERN_LIMIT
     assert f"{expectation.OUTPUT_WINDOW:,}" in definitions["expect"]["properties"]["output"]["description"]
     assert definitions["gate"]["properties"]["flaky_passes"]["maximum"] == plan_reader.FLAKY_LIMIT
-    assert definitions["id"]["maxLength"] == plan_checks.ID_LIMIT
+    assert definitions["id"]["maxLength"] == ID_LIMIT
     assert set(criterion) == set(plan.Criterion.FIELDS) - {"id"}
     assert set(definitions["expect"]["properties"]) == set(expectation.Expectation.FIELDS)
     assert set(definitions["environment"]["properties"]) == set(plan.Environment.FIELDS)
