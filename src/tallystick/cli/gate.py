@@ -199,7 +199,7 @@ def _plan(options: argparse.Namespace) -> int:
         from tallystick.cli.files import read_file
         from tallystick.gate.scafld_spec import criteria_from_spec
 
-        sys.stdout.write(criteria_from_spec(read_file(options.from_scafld)))
+        sys.stdout.write(criteria_from_spec(read_file(options.from_scafld), where=options.from_scafld))
         return 0
     task_id = new_task_of(options.task)
     with open_case(options, task_id, write=not options.no_record, required=not options.no_record) as case:
