@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from tallystick.capture.run import Run, RunResult
-    from tallystick.gate.case import PlanInForce
+    from tallystick.capture.result import Finished
+    from tallystick.capture.run import Judgement, Run, RunResult
+    from tallystick.gate.case import PendingPlan, PlanInForce
     from tallystick.gate.plan import Criterion
     from tallystick.ledger import Ledger
     from tallystick.workspace import Snapshot, Workspace
@@ -34,7 +35,6 @@ def _run(options: argparse.Namespace) -> int:
     from tallystick.capture.run import NotRecordedError, run_command
     from tallystick.cli.context import ledger_files
     from tallystick.clock import seconds_from_now
-    from tallystick.gate.case import PendingPlan
     from tallystick.workspace import Workspace
 
     task_id = new_task_of(options.task)
@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
         raise InputError("--timeout is a number of seconds above 0")
     workspace = Workspace.find(os.getcwd(), exclude=ledger_files(options))
     pending = workspace.start_snapshot()
-    planned = PendingPlan(workspace) if has_plan(workspace) else None
+    planned = start_plan(workspace)
     try:
         ledger = open_ledger(options, write=True)
     except TallystickError as error:
@@ -63,11 +63,19 @@ def has_plan(workspace: Workspace) -> bool:
     return os.path.exists(os.path.join(workspace.root, "tallystick.toml"))
 
 
-def plan_for(workspace: Workspace, task_id: str, snapshot: Snapshot) -> PlanInForce | None:
-    """The plan in force for the task; None where the work tree has none."""
+def start_plan(workspace: Workspace) -> PendingPlan | None:
+    """The search for the plan in force, begun in the background; None where the work tree has no plan."""
+    if not has_plan(workspace):
+        return None
     from tallystick.gate.case import PendingPlan
 
-    return PendingPlan(workspace).result(task_id, snapshot) if has_plan(workspace) else None
+    return PendingPlan(workspace)
+
+
+def plan_for(workspace: Workspace, task_id: str, snapshot: Snapshot) -> PlanInForce | None:
+    """The plan in force for the task; None where the work tree has none."""
+    planned = start_plan(workspace)
+    return planned.result(task_id, snapshot) if planned is not None else None
 
 
 def what_to_run(options: argparse.Namespace, task_id: str, ledger: Ledger, plan: PlanInForce | None) -> Run:
@@ -92,12 +100,11 @@ def what_to_run(options: argparse.Namespace, task_id: str, ledger: Ledger, plan:
 
 def bound_by(criterion: Criterion | None, ledger: Ledger, task_id: str) -> dict[str, Any]:
     """What the plan's criterion binds a run to: inputs, environment, expectation, and what runs left before."""
-    from tallystick.gate.judgement import judge_run
-
     if criterion is None:
-        return {"judge": judge_run(None)}
+        return {"judge": _judge_without_plan}
     from tallystick.gate.content import pathspecs
     from tallystick.gate.evidence import Evidence
+    from tallystick.gate.judgement import judge_run
 
     return {
         "judge": judge_run(criterion.expect),
@@ -105,6 +112,17 @@ def bound_by(criterion: Criterion | None, ledger: Ledger, task_id: str) -> dict[
         "environment": criterion.environment.as_dict(),
         "products": Evidence(ledger, task_id).products(),
     }
+
+
+def _judge_without_plan(finished: Finished) -> Judgement:
+    """By the exit code, and by the tests that were counted where something was printed."""
+    if not finished.output.size:
+        from tallystick.capture.run import by_exit_code
+
+        return by_exit_code(finished)
+    from tallystick.gate.judgement import judge_run
+
+    return judge_run(None)(finished)
 
 
 def _planned_command(criterion_id: str, criterion: Criterion | None, plan: PlanInForce | None) -> list[str] | str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from threading import RLock
+from _thread import RLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
