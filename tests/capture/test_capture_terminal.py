@@ -352,13 +352,21 @@ def job(result: Path, command: str, then: str = "") -> bytes:
     return f"sh job.sh {then}\r".encode()
 
 
-COUNTER = "echo ready; n=0; while [ $n -lt 60 ]; do sleep 0.05; n=$((n+1)); [ -e go ] && exit 4; done; exit 9"
+# Not a shell's loop: one that is stopped while it starts a program by vfork never reports that it was stopped.
+COUNTER = """\
+import os, sys, time
+os.write(1, b"ready\\n"); os.write(2, b"ready\\n")
+for _ in range(60):
+    time.sleep(0.05)
+    if os.path.exists("go"): sys.exit(4)
+sys.exit(9)
+"""
 
 
 @pytest.mark.parametrize("then", ["", "| cat", "2>&1 >out | cat"])
 def test_suspended_and_continued(shell: Typist, result: Path, tmp_path: Path, then: str) -> None:
-    command = COUNTER.replace("echo ready", "echo ready; echo ready >&2")
-    shell.type(job(result, command, then))
+    (tmp_path / "counter.py").write_text(COUNTER)
+    shell.type(job(result, f"exec {sys.executable} counter.py", then))
     shell.expect(b"ready\r\n")
     shell.type(b"\x1a")
     shell.expect(b"topped")
@@ -435,7 +443,7 @@ def test_a_program_that_cleans_up_before_it_suspends(shell: Typist, result: Path
 
 
 def test_where_nobody_could_continue_it_it_is_not_suspended(sit: Sit) -> None:
-    terminal = sit("echo ready; sleep 0.5; echo done")
+    terminal = sit(python("import time; print('ready', flush=True); time.sleep(0.5); print('done')"))
     terminal.expect(b"ready\r\n")
     terminal.type(b"\x1a")
     terminal.expect(b"done\r\n")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from io import FileIO
     from typing import NotRequired, TypedDict
 
     class Program(TypedDict):
@@ -127,29 +128,25 @@ def _program(name: str, env: Mapping[str, str] | None, cwd: str | None) -> Execu
 def file_digest(path: str) -> str:
     """Hex SHA-256 of a file's bytes, "" where it cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return ""
+        with open(path, "rb", buffering=0) as file:
+            now = os.fstat(file.fileno())
+            key = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+            if key not in _digests:
+                _digests[key] = _digest(file)
+            return _digests[key]
     except OSError:
         return ""
-    try:
-        now = os.fstat(descriptor)
-        key = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
-        if key not in _digests:
-            _digests[key] = _digest(descriptor)
-        return _digests[key]
-    except OSError:
-        return ""
-    finally:
-        os.close(descriptor)
 
 
-def _digest(descriptor: int) -> str:
+def _digest(file: FileIO) -> str:
     import hashlib
 
     state = hashlib.sha256()
     buffer = bytearray(_CHUNK)
-    with open(descriptor, "rb", buffering=0, closefd=False) as file:
-        while count := file.readinto(buffer):
-            state.update(memoryview(buffer)[:count])
+    while count := file.readinto(buffer):
+        state.update(memoryview(buffer)[:count])
     return state.hexdigest()
 
 

@@ -10,8 +10,6 @@ import _thread
 import os
 import signal
 
-from tallystick.capture.descriptors import pipe
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,15 +18,14 @@ if TYPE_CHECKING:
 TERMINATE = 0
 """The request to end the command with all its group, first politely."""
 
-ENDING_SIGNALS = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT))
-_LISTENED = (
-    *ENDING_SIGNALS,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGWINCH,
-    signal.SIGTSTP,
-    signal.SIGCONT,
-)
+
+def _existing(*names: str) -> tuple[signal.Signals, ...]:
+    """The signals of these names that this system has: Windows lacks most."""
+    return tuple(signal.Signals[name] for name in names if name in signal.Signals.__members__)
+
+
+ENDING_SIGNALS = frozenset(_existing("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"))
+_LISTENED = (*ENDING_SIGNALS, *_existing("SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTSTP", "SIGCONT"))
 _PASSED = frozenset((TERMINATE, *_LISTENED))
 
 
@@ -140,6 +137,8 @@ def _only_wake(_number: int, _frame: FrameType | None) -> None:
 
 
 def _nonblocking_pipe() -> tuple[int, int]:
+    from tallystick.capture.descriptors import pipe
+
     ends = pipe()
     for end in ends:
         os.set_blocking(end, False)

@@ -68,7 +68,7 @@ def run_on_posix(
                 control.detach()
         _tell(finished, supervisor, plumbing.desk)
     except CommandNotRunError as reason:
-        _report_not_run(finished, reason, recorder, streams[2])
+        finished.not_run(reason, recorder, streams[2])
     finally:
         plumbing.close()
         inbox.close()
@@ -79,19 +79,8 @@ def _tell(finished: Finished, supervisor: Supervisor, desk: Desk) -> None:
     finished.timed_out = supervisor.timed_out
     finished.forwarded = supervisor.forwarded
     finished.duration_ms = round((supervisor.ended_at - finished.started_at_monotonic) * 1000)
-    finished.ended_by(supervisor.status or 0)
+    finished.ended_with(os.waitstatus_to_exitcode(supervisor.status or 0))
     finished.undelivered = next((target.error for target in desk.targets if target.error), None)
-
-
-def _report_not_run(
-    finished: Finished, reason: CommandNotRunError, recorder: OutputRecorder, stderr: int | None
-) -> None:
-    line = f"notch: {reason}\n".encode("utf-8", "surrogateescape")
-    if stderr is not None:
-        Target(stderr).offer(line)
-    recorder.record(line)
-    finished.exit_code = reason.exit_code
-    finished.spawned = False
 
 
 class _Plumbing:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tallystick.capture.executable import CommandNotRunError
+    from tallystick.capture.output import OutputRecorder
     from tallystick.model.output import OutputKeeper
 
 TIMED_OUT = 124
@@ -50,12 +53,18 @@ class Finished:
         self.output = output
         self.undelivered: OSError | None = None
 
-    def ended_by(self, status: int) -> None:
-        """Sets what follows from a wait status (see `os.waitpid`) and from `timed_out`."""
-        if os.WIFSIGNALED(status):
-            self.signal = os.WTERMSIG(status)
-            self.exit_code = 128 + self.signal
-        else:
-            self.exit_code = os.WEXITSTATUS(status)
-        if self.timed_out:
-            self.exit_code = TIMED_OUT
+    def ended_with(self, code: int) -> None:
+        """Sets what follows from an exit code (minus the number where it was a signal) and from `timed_out`."""
+        if code < 0:
+            self.signal = -code
+        self.exit_code = TIMED_OUT if self.timed_out else code if code >= 0 else 128 - code
+
+    def not_run(self, reason: CommandNotRunError, recorder: OutputRecorder, stderr: int | None) -> None:
+        """Sets what follows from a command that cannot be run, and says so in one line, which is recorded."""
+        line = f"notch: {reason}\n".encode("utf-8", "surrogateescape")
+        recorder.record(line)
+        self.exit_code = reason.exit_code
+        self.spawned = False
+        if stderr is not None:
+            with contextlib.suppress(OSError):
+                os.write(stderr, line)
