@@ -383,12 +383,16 @@ class Ledger:
 
         verified: list[Verified] = []
         faults: list[Fault] = []
-        for found in self.inspect(task_id, head=head, ledger_id=ledger_id, progress=progress):
-            if isinstance(found, Fault):
-                faults.append(found)
-            else:
-                verified.append(found)
-                faults += found.faults
+        try:
+            for found in self.inspect(task_id, head=head, ledger_id=ledger_id, progress=progress):
+                if isinstance(found, Fault):
+                    faults.append(found)
+                else:
+                    verified.append(found)
+                    faults += found.faults
+        except TamperedError:
+            raise_first(faults)
+            raise
         raise_first(faults)
         for one in verified:
             if one.closed:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from tallystick.errors import InputError, TamperedError
 from tallystick.model.bulk import decode_bulk, decode_many
 from tallystick.model.frozen import Frozen, set_once
-from tallystick.model.record import decode_header
+from tallystick.model.record import PARTS, decode_header
 from tallystick.model.session import Replayer, sets_phase
 from tallystick.proof.merkle import Edge, leaf_hash
 from tallystick.proof.subtrees import append_subtree, end_node, perfect_root
@@ -194,6 +194,7 @@ class _Verification:
         if not self._gap and (positions[0] != start or positions[-1] != start + len(rows) - 1):
             self._gap = True
             missing = next((n for n, found in enumerate(positions, start) if n != found), start)
+            self._changed = missing
             self._fault(missing, "the record is missing")
         records: list[bytes] = list(columns[1])
         self._nodes(start, records, columns[2])
@@ -234,9 +235,15 @@ class _Verification:
             self._said = None
 
     def _change(self, position: int) -> None:
+        """A node at an odd position is the first to cover two leaves, and cannot tell which of them is wrong."""
         self._changed = position
-        header = "the session's header, " if position == 1 else ""
-        self._fault(position, f"{header}the record or its tree node was changed")
+        if not position & 1:
+            suspects = "the record"
+        elif position == 1:
+            suspects = "the session's header, the record"
+        else:
+            suspects = "the record, the one before it"
+        self._fault(position, f"{suspects} or its tree node was changed")
 
     def _check_known(self, position: int) -> None:
         for root in self._known.pop(position, ()):
@@ -296,9 +303,11 @@ class _Verification:
 
     def _redaction(self, position: int, record: BulkRecord) -> None:
         assert record.erases is not None
-        if record.type != "redaction" or record.erases[0] >= position:
+        erased, parts = record.erases
+        if record.type != "redaction" or not 0 < erased < position or set(parts) - set(PARTS):
             self._fault(position, "it erases what it cannot")
-        self._erased.update((record.erases[0], part) for part in record.erases[1])
+        else:
+            self._erased.update((erased, part) for part in parts)
 
     # --- sealed parts
 
@@ -379,6 +388,7 @@ class _Verification:
             return
         if tip.position > position:
             if not self._gap:
+                self._changed = tip.position
                 self._fault(position + 1, "the record is missing")
             self._fault(tip.position, f"the head says {tip.position} entries, there are {position}")
         elif tip.position < position:
@@ -399,9 +409,10 @@ class _Verification:
         if stored == expected:
             return
         for key in sorted(stored.keys() | expected.keys()):
-            says, found = stored.get(key, 0), expected.get(key, 0)
+            says, found = stored.get(key), expected.get(key)
             if says != found:
-                self._fault(max(says, found), f"the pointer {key!r} stands at {says}, not at {found}")
+                what = "is missing" if says is None else f"stands at {says}, not at {found}"
+                self._fault(max(says or 0, found or 0), f"the pointer {key!r} {what}")
 
 
 def iterate_store(store: Store, progress: Callable[[int], None] | None = None) -> Iterator[Verified | Fault]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from threading import RLock
+from _thread import RLock
 
-from tallystick.errors import NotFoundError, StoreUnavailableError
+from tallystick.errors import NotFoundError, StoreUnavailableError, TamperedError
 from tallystick.model.ids import require_task_id
 from tallystick.model.record import Sealed
 from tallystick.model.text import clean_text
@@ -135,6 +135,8 @@ class SqliteStore:
                 return self._connection().execute(sql, arguments).fetchall()
         except sqlite3.Error as error:
             raise store_error(error, self.path) from None
+        except OverflowError:
+            raise TamperedError("a number in the file is out of range", where=self.path) from None
 
     # --- writing
 

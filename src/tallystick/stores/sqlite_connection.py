@@ -93,6 +93,10 @@ def store_error(error: sqlite3.Error, path: str) -> TallystickError:
         return TamperedError(
             f"the database file is damaged ({error})", where=path, advice="restore a backup and compare"
         )
+    if code == sqlite3.SQLITE_ERROR:
+        return TamperedError(
+            f"the file's tables are not those of a ledger ({error})", where=path, advice="restore a backup and compare"
+        )
     if code == sqlite3.SQLITE_CONSTRAINT:
         return TamperedError(
             f"the store refuses the entry, so its rows do not fit together ({error})",

@@ -110,7 +110,8 @@ TRIGGERS = {
     "artifact_append": (
         "CREATE TRIGGER artifact_append BEFORE INSERT ON artifact"
         " WHEN EXISTS (SELECT 1 FROM artifact WHERE record = new.record AND chunk = new.chunk)"
-        " BEGIN SELECT RAISE(ABORT, 'tallystick: artifacts are only appended'); END"
+        " OR EXISTS (SELECT 1 FROM record WHERE id = new.record)"
+        " BEGIN SELECT RAISE(ABORT, 'tallystick: an artifact is stored before its record, and then kept'); END"
     ),
     "artifact_only_erased": (
         "CREATE TRIGGER artifact_only_erased BEFORE DELETE ON artifact"
