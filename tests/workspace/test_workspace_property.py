@@ -2,322 +2,70 @@
 
 from __future__ import annotations
 
-import os
-import random
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import workspace_oracle as oracle
+from workspace_random_work import RandomWork
 
 from support.repository import GitRepo
 from tallystick.workspace import Workspace
 from tallystick.workspace.snapshot import Snapshot
 
-NAMES = (
-    "a.txt",
-    "b.txt",
-    "c",
-    "d.sh",
-    "x/a.txt",
-    "x/b",
-    "x/y/c.txt",
-    "x-y",
-    "é ü",
-    'q"uo\\te',
-    "new\nline",
-    "z.log",
-    "-o",
-)
-TEXTS = (b"one\n", b"two\n", b"one\r\n", b"two\r\n", b"", b"\0bin\r\n", b"three\nlines\nhere\n")
 
+class Check:
+    """Holds every state of the work against two oracles, and against all states before."""
 
-class Walk:
-    """A repository with a submodule, changed step by step; what every state looked like so far."""
-
-    def __init__(self, root: Path, seed: int, *, attributes: bool, committed: bool) -> None:
-        self.chance = random.Random(seed)
-        self.scratch = root / "scratch"
-        self.repo = GitRepo.create(root / "repo")
-        self.repo.write(".gitignore", "*.log\n")
-        self.text = ".txt" if attributes else ""
-        if attributes:
-            self.repo.write(".gitattributes", "*.txt text\n")
-        self.skipped: set[str] = set()
+    def __init__(self, work: RandomWork, scratch: Path) -> None:
+        self.work = work
+        self.scratch = scratch
         self.seen: dict[object, str] = {}
         self.fingerprints: dict[str, object] = {}
-        self.origin = GitRepo.create(root / "origin")
-        self.origin.write("lib.c", "int x;\n")
-        self.origin.commit("First")
-        if committed:
-            self.repo.git("submodule", "add", "-q", self.origin.root, "sub")
-            self.repo.commit("First")
-
-    @property
-    def has_submodule(self) -> bool:
-        return (self.repo.root / "sub" / ".git").exists()
 
     def check(self, told: str) -> None:
         """Takes a snapshot and holds it against both oracles and all that was seen before."""
-        before = oracle.traces(self.repo.root)
-        with Workspace.find(str(self.repo.root)).snapshot() as snapshot:
+        before = oracle.traces(self.work.repo.root)
+        with Workspace.find(str(self.work.repo.root)).snapshot() as snapshot:
             fingerprint = snapshot.fingerprint()
             whole = snapshot.inputs_digest()
-            assert oracle.traces(self.repo.root) == before, told
+            assert oracle.traces(self.work.repo.root) == before, told
             self._compare_with_git(snapshot, fingerprint, told)
         fields = {key: value for key, value in fingerprint.items() if key in ("tree", "submodules")}
-        key = oracle.content(self.repo, text=self.text)
+        key = oracle.content(self.work.repo, text=self.work.text)
         known = self.seen.setdefault(key, repr((fields, whole)))
         assert known == repr((fields, whole)), f"{told}: the same content, another fingerprint"
         assert self.fingerprints.setdefault(known, key) == key, f"{told}: other content, the same fingerprint"
 
     def _compare_with_git(self, snapshot: Snapshot, fingerprint: dict[str, object], told: str) -> None:
-        tree = oracle.staged_tree(self.repo, self.scratch)
-        printed = oracle.listed(self.repo, tree, self.scratch)
+        tree = oracle.staged_tree(self.work.repo, self.scratch)
+        printed = oracle.listed(self.work.repo, tree, self.scratch)
         assert fingerprint["tree"] == tree, told
-        heads = self.repo.git("rev-parse", "HEAD", "HEAD^{tree}", check=False).split("\n")
+        heads = self.work.repo.git("rev-parse", "HEAD", "HEAD^{tree}", check=False).split("\n")
         head, committed = heads if len(heads[0]) == 40 else ("", "")
         assert fingerprint.get("commit", "") == head, told
-        inner_dirty = self.has_submodule and bool(GitRepo(self.repo.root / "sub").git("status", "--porcelain"))
+        inner_dirty = self.work.has_submodule and bool(
+            GitRepo(self.work.repo.root / "sub").git("status", "--porcelain")
+        )
         clean = tree == committed or (not head and not printed)
         assert bool(fingerprint.get("dirty")) == (not clean or inner_dirty), told
         assert ("submodules" in fingerprint) == inner_dirty, told
         own = b"".join(line + b"\0" for line in snapshot.own_listing.lines)
         assert own == printed, told
-        if not self.has_submodule:
+        if not self.work.has_submodule:
             assert snapshot.inputs_digest() == oracle.digest(printed), told
-
-    def step(self) -> str:
-        """Does one thing at random; what it was."""
-        actions: list[Callable[[], str]] = [
-            self.write, self.write, self.write, self.write_same_size, self.touch, self.touch, self.undo, self.remove,
-            self.rename, self.change_mode, self.link, self.swap_kind, self.stage, self.stage_all, self.unstage, self.commit,
-            self.commit, self.amend, self.step_back, self.assume, self.skip, self.refresh, self.force_ignored, self.untrack,
-            self.in_submodule, self.in_submodule, self.stash, self.intend, self.mess_with_ignored, self.wait,
-        ]  # fmt: skip
-        return self.chance.choice(actions)()
-
-    def files(self) -> list[str]:
-        found = self.repo.git("ls-files", "-z", "-c", "-o", "--exclude-standard").split("\0")
-        return sorted(
-            {path for path in found if path and not path.startswith((".git", "sub")) and self._is_file(path)}
-            - self.skipped
-        )
-
-    def _is_file(self, path: str) -> bool:
-        file = self.repo.root / path
-        return file.is_symlink() or file.is_file()
-
-    def some_file(self) -> str:
-        return self.chance.choice(self.files() or [self._write(self.chance.choice(NAMES[:8]), b"made\n")])
-
-    def _write(self, path: str, data: bytes) -> str:
-        file = self.repo.root / path
-        for parent in reversed(file.relative_to(self.repo.root).parents[:-1]):
-            full = self.repo.root / parent
-            if full.is_symlink() or full.is_file():
-                full.unlink()
-        if file.is_dir() and not file.is_symlink():
-            return path
-        if file.is_symlink():
-            file.unlink()
-        self.repo.write(path, data)
-        return path
-
-    def write(self) -> str:
-        path = self.chance.choice(NAMES)
-        if path not in self.skipped:
-            self._write(path, self.chance.choice(TEXTS))
-        return f"write {path}"
-
-    def write_same_size(self) -> str:
-        path = self.some_file()
-        file = self.repo.root / path
-        if not file.is_symlink() and file.stat().st_size:
-            told = file.stat()
-            file.write_bytes(bytes([self.chance.randrange(65, 90)]) + file.read_bytes()[1:])
-            if self.chance.random() < 0.3:
-                os.utime(file, ns=(told.st_atime_ns, told.st_mtime_ns))
-        return f"write the same size to {path}"
-
-    def touch(self) -> str:
-        path = self.some_file()
-        if not (self.repo.root / path).is_symlink():
-            os.utime(self.repo.root / path, ns=(time.time_ns(), time.time_ns() - self.chance.randrange(10**10)))
-        return f"touch {path}"
-
-    def undo(self) -> str:
-        if not self.repo.git("rev-parse", "-q", "--verify", "HEAD", check=False):
-            return "nothing to undo"
-        tracked = [path for path in self.repo.git("ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0") if path]
-        path = self.chance.choice(tracked)
-        if path not in self.skipped and path != "sub":
-            self._write(path, b"about to go back\n")
-            self.repo.git("checkout", "-q", "HEAD", "--", f":(literal){path}", check=False)
-        return f"undo {path}"
-
-    def remove(self) -> str:
-        path = self.some_file()
-        (self.repo.root / path).unlink()
-        return f"remove {path}"
-
-    def rename(self) -> str:
-        path, other = self.some_file(), self.chance.choice(NAMES)
-        if other not in self.skipped and not (self.repo.root / other).exists() and not other.startswith(path + "/"):
-            self._write(other, b"")
-            if self._is_file(path):
-                os.replace(self.repo.root / path, self.repo.root / other)
-        return f"rename {path} to {other}"
-
-    def change_mode(self) -> str:
-        path = self.some_file()
-        if not (self.repo.root / path).is_symlink():
-            (self.repo.root / path).chmod(self.chance.choice([0o644, 0o755, 0o600, 0o700, 0o654]))
-        return f"chmod {path}"
-
-    def link(self) -> str:
-        path = self.some_file()
-        (self.repo.root / path).unlink()
-        os.symlink(self.chance.choice(["a.txt", "x", "nowhere", "/etc", "sub"]), self.repo.root / path)
-        return f"link {path}"
-
-    def swap_kind(self) -> str:
-        """A file becomes a folder with a file in it, or a folder a file."""
-        path = self.some_file()
-        (self.repo.root / path).unlink()
-        (self.repo.root / path).mkdir()
-        self.repo.write(f"{path}/inside", "x\n")
-        return f"folder for {path}"
-
-    def stage(self) -> str:
-        path = self.some_file()
-        self.repo.git("add", "--", f":(literal){path}", check=False)
-        return f"stage {path}"
-
-    def stage_all(self) -> str:
-        self.repo.git("add", "-A")
-        return "stage all"
-
-    def unstage(self) -> str:
-        self.repo.git("reset", "-q", check=False)
-        self._forget_flags()
-        return "unstage"
-
-    def _forget_flags(self) -> None:
-        """Which files are still skipped: some commands of git drop the flag, or the entry."""
-        lines = self.repo.git("ls-files", "-z", "-v").split("\0")
-        self.skipped = {line[2:] for line in lines if line.startswith("S")}
-
-    def commit(self) -> str:
-        self.repo.commit("Work", add=self.chance.random() < 0.7)
-        return "commit"
-
-    def amend(self) -> str:
-        if self.repo.git("rev-parse", "-q", "--verify", "HEAD", check=False):
-            self.repo.git("commit", "-q", "--amend", "--allow-empty", "-m", f"Amended {self.chance.random()}")
-        return "amend"
-
-    def step_back(self) -> str:
-        self.repo.git("reset", "-q", "--soft", "HEAD~1", check=False)
-        return "reset --soft"
-
-    def assume(self) -> str:
-        path = self.some_file()
-        flag = self.chance.choice(["--assume-unchanged", "--assume-unchanged", "--no-assume-unchanged"])
-        self.repo.git("update-index", flag, "--", path, check=False)
-        return f"{flag} {path}"
-
-    def skip(self) -> str:
-        if self.skipped and self.chance.random() < 0.5:
-            path = self.skipped.pop()
-            self.repo.git("update-index", "--no-skip-worktree", "--", path)
-            return f"no longer skip {path}"
-        path = self.some_file()
-        self.repo.git("update-index", "--skip-worktree", "--", path, check=False)
-        turn = self.chance.random()
-        self._forget_flags()
-        if path in self.skipped and turn < 0.5:
-            self.skipped.discard(path)
-            self._write(path, self.chance.choice(TEXTS))
-            self._forget_flags()
-        elif path in self.skipped and turn < 0.7:
-            (self.repo.root / path).unlink()
-        return f"skip {path}"
-
-    def refresh(self) -> str:
-        self.repo.git("status")
-        return "status"
-
-    def force_ignored(self) -> str:
-        self._write("z.log", self.chance.choice(TEXTS))
-        self.repo.git("add", "-f", "z.log", check="z.log" not in self.skipped)
-        return "add an ignored file"
-
-    def untrack(self) -> str:
-        path = self.some_file()
-        self.repo.git("rm", "-q", "--cached", "--", f":(literal){path}", check=False)
-        return f"untrack {path}"
-
-    def in_submodule(self) -> str:
-        if not self.has_submodule:
-            return "no submodule"
-        sub = GitRepo(self.repo.root / "sub")
-        turn = self.chance.choice(["edit", "new", "touch", "commit", "undo", "assume"])
-        if turn == "edit":
-            sub.write("lib.c", self.chance.choice(TEXTS))
-        elif turn == "new":
-            sub.write("own/new.c", self.chance.choice(TEXTS))
-        elif turn == "touch":
-            os.utime(sub.root / "lib.c")
-        elif turn == "commit":
-            sub.commit("In the submodule")
-        elif turn == "undo":
-            sub.git("reset", "-q", "--hard")
-            sub.git("clean", "-q", "-fd")
-        return f"submodule: {turn}"
-
-    def stash(self) -> str:
-        if self.skipped:
-            return "no stash"
-        if self.repo.git("stash", "list") and self.chance.random() < 0.5:
-            self.repo.git("stash", "pop", "-q", check=False)
-            if self.repo.git("ls-files", "-u"):
-                self.repo.git("checkout", "-q", "--theirs", "--", ".", check=False)
-        else:
-            self.repo.git("stash", "push", "-q", *(["-u"] if self.chance.random() < 0.5 else []), check=False)
-        return "stash"
-
-    def intend(self) -> str:
-        path = self.some_file()
-        self.repo.git("add", "-N", "--", f":(literal){path}", check=False)
-        return f"intend to add {path}"
-
-    def mess_with_ignored(self) -> str:
-        self._write("x/ignored.log", os.urandom(4))
-        return "write an ignored file"
-
-    def wait(self) -> str:
-        time.sleep(0.01)
-        return "wait"
 
 
 @pytest.mark.parametrize(
-    ("seed", "attributes", "committed"),
-    [
-        (int(os.environ.get("SEED", 1)), False, True),
-        (2 + int(os.environ.get("SEED", 0)), True, True),
-        (3, True, False),
-        (4, False, False),
-    ],
+    ("seed", "attributes", "committed"), [(1, False, True), (2, True, True), (3, True, False), (4, False, False)]
 )
 def test_the_fingerprint_changes_exactly_when_content_does(
     tmp_path: Path, seed: int, attributes: bool, committed: bool, storm: bool
 ) -> None:
-    walk = Walk(tmp_path, seed, attributes=attributes, committed=committed)
-    walk.check("start")
+    work = RandomWork(tmp_path, seed, attributes=attributes, committed=committed)
+    check = Check(work, tmp_path / "scratch")
+    check.check("start")
     told: list[str] = []
-    for _ in range(int(os.environ.get("STEPS", 0)) or (2_000 if storm else 60)):
-        told.append(walk.step())
-        walk.check("; ".join(told[-8:]))
-    assert len(walk.seen) > len(told) // 6
+    for _ in range(2_000 if storm else 50):
+        told.append(work.step())
+        check.check("; ".join(told[-8:]))
+    assert len(check.seen) > len(told) // 6

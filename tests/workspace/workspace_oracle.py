@@ -11,8 +11,11 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from support.repository import GitRepo
 
@@ -21,7 +24,7 @@ def staged_tree(repo: GitRepo, scratch: Path) -> str:
     """The tree that `git add -A` and a commit would make, with nothing hidden by flags of the index."""
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / "objects").mkdir(parents=True)
-    git_dir = repo.root / ".git"
+    git_dir = Path(repo.git("rev-parse", "--absolute-git-dir"))
     env = {
         "GIT_INDEX_FILE": str(scratch / "index"),
         "GIT_OBJECT_DIRECTORY": str(scratch / "objects"),
@@ -99,3 +102,19 @@ def traces(folder: Path) -> dict[str, tuple[int, int, int, int]]:
             told = os.lstat(path)
             found[path] = (told.st_mode, told.st_mtime_ns, told.st_ctime_ns, told.st_size)
     return found
+
+
+def unprivileged(script: str, *, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs a Python script so that permissions of files hold, for root too.
+
+    Root gives up the capabilities to override them before the script begins; where it cannot, the test is skipped.
+    """
+    drop = "import ctypes,os,sys\nlibc = ctypes.CDLL(None)\nif os.getuid() == 0:\n"
+    drop += "    if any(libc.prctl(24, capability, 0, 0, 0) for capability in (1, 2)): sys.exit(77)\n"
+    drop += "os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
+    done = subprocess.run(
+        [sys.executable, "-c", drop, script], cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True
+    )
+    if done.returncode == 77:
+        pytest.skip("this root cannot give up its rights")
+    return done

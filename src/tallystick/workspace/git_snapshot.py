@@ -81,7 +81,10 @@ class PendingGitSnapshot(PendingSnapshot):
         child, self._status = self._status, None
         if child is None:
             raise ValueError("the status was taken before")
-        status = parse_status(child.result())
+        try:
+            status = parse_status(child.result())
+        except ValueError as error:
+            raise GitError(str(error), where=self._repository.root) from None
         return status.commit, [line for line in status.lines if line.path not in self._repository.hidden]
 
     def start_inner(self, lines: list[Line]) -> dict[bytes, PendingGitSnapshot]:
@@ -102,9 +105,11 @@ class PendingGitSnapshot(PendingSnapshot):
         submodules: dict[bytes, Snapshot] = {}
         for path, inner in self.start_inner(lines).items():
             submodules[path] = inner.result()
+        uncommitted = {self._index.entries.paths[number] for number in self._index.entries.uncommitted}
         self._index.update(*self._moved(lines, submodules))
         excludes = self._rules.digest(self._repository.git) if self._rules else ""
         found = GitSnapshot(self._repository, self._index.entries, lines, commit=commit, excludes=excludes)
+        found.unclear = uncommitted
         found.submodules = submodules
         return found
 
@@ -117,9 +122,11 @@ class PendingGitSnapshot(PendingSnapshot):
             if path in submodules and line.unstaged in "?T":
                 gone += [path] if line.unstaged == "T" else []
                 there += [path] if submodules[path].commit else []
-            elif line.unstaged == "D" or (line.conflict and not os.path.lexists(os.path.join(root, path))):
+            elif line.conflict:  # its letters tell of the two sides, not of the file
+                (there if os.path.lexists(os.path.join(root, path)) else gone).append(path)
+            elif line.unstaged == "D":
                 gone.append(path)
-            elif line.unstaged != "." or line.conflict:
+            elif line.unstaged != ".":
                 there.append(path)
         return gone, there
 
@@ -127,7 +134,7 @@ class PendingGitSnapshot(PendingSnapshot):
 class GitSnapshot(Snapshot):
     """The content of a git work tree."""
 
-    __slots__ = ("_git", "_hidden", "_index", "_lines")
+    __slots__ = ("_git", "_hidden", "_index", "_lines", "unclear")
 
     def __init__(
         self, repository: Repository, index: Index, lines: list[Line], *, commit: str = "", excludes: str = ""
@@ -139,6 +146,8 @@ class GitSnapshot(Snapshot):
         self._hidden = repository.hidden
         self._index = index
         self._lines = lines
+        self.unclear: set[bytes] = set()
+        """Paths of which git status does not tell what the commit has: conflicts, files only intended."""
 
     def _list(self) -> Listing:
         lines = tree_lines(self._index, lambda tree: self._git.run("ls-tree", "-r", "-z", tree)[:-1].split(b"\0"))
@@ -162,10 +171,10 @@ class GitSnapshot(Snapshot):
             path = line.path.removesuffix(b"/")
             if line.committed[0] or path not in states:
                 states[path] = line.committed
-        conflicts = {line.path for line in self._lines if line.conflict}
-        if conflicts and self.commit:
+        unclear = states.keys() & self.unclear
+        if unclear and self.commit:
             committed = Listing.read(self._git.run("ls-tree", "-r", "-z", "--full-tree", self.commit)).states()
-            states.update((path, committed.get(path, ("", ""))) for path in conflicts)
+            states.update((path, committed.get(path, ("", ""))) for path in unclear)
         return states
 
     def _own_untracked(self) -> set[bytes]:

@@ -187,14 +187,19 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
 
 
 def _presence(root: bytes) -> Callable[[bytes], bool]:
-    """Whether a path is there; a folder that is not is looked for once."""
-    folders: dict[bytes, bool] = {b"": True}
+    """Whether a path is there, not by way of a link; a folder that is not is looked for once."""
+    folders: dict[bytes, bool] = {}
 
-    def folder_there(folder: bytes) -> bool:
-        if folder not in folders:
-            full = os.path.join(root, folder)
-            real = os.path.isdir(full) and not os.path.islink(full)
-            folders[folder] = real and folder_there(os.path.dirname(folder))
-        return folders[folder]
+    def there(path: bytes) -> bool:
+        place = path.find(b"/")
+        while place >= 0:
+            folder = path[:place]
+            if folder not in folders:
+                full = os.path.join(root, folder)
+                folders[folder] = os.path.isdir(full) and not os.path.islink(full)
+            if not folders[folder]:
+                return False
+            place = path.find(b"/", place + 1)
+        return os.path.lexists(os.path.join(root, path))
 
-    return lambda path: folder_there(os.path.dirname(path)) and os.path.lexists(os.path.join(root, path))
+    return there

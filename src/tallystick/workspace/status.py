@@ -16,7 +16,8 @@ class Line:
     """One path that differs. Paths are bytes, from the root of the work tree.
 
     `staged` and `unstaged` are the two letters of `git status`, `.` for no difference, `?` twice for an untracked
-    path. `committed` is (mode, object id) in the commit, both empty where it has no such file.
+    path. `committed` is (mode, object id) in the commit, both empty where it has no such file; git does not tell it of
+    a conflict, and tells it wrongly of a file that was only intended to be added.
     """
 
     __slots__ = ("committed", "conflict", "path", "staged", "unstaged")
@@ -28,7 +29,7 @@ class Line:
         self.path = path
         self.committed = committed
         self.conflict = conflict
-        """Whether a merge is unresolved here; git does not tell then what the commit has."""
+        """Whether a merge is unresolved here."""
 
     @property
     def untracked(self) -> bool:
