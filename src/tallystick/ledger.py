@@ -492,7 +492,12 @@ def _open_store(
     random: Callable[[int], bytes],
 ) -> Store:
     if url.startswith(("postgresql://", "postgres://")):
-        raise StoreUnavailableError("PostgreSQL ledgers are not built yet")
+        from tallystick.stores.postgres_url import require_psycopg
+
+        require_psycopg()
+        from tallystick.stores.postgres import PostgresStore
+
+        return PostgresStore(url, create=create, clock=clock, random=random, read_only=read_only)
     path = sqlite_path(url)
     if path is None:
         if "://" in url:

@@ -146,12 +146,12 @@ class Batch:
 
     def _one(self, work: Work) -> Head:
         session = self._session(work.task_id)
-        if work.header is not None and session is not None:
-            raise InputError("the task already has a session", where=work.task_id)
         if work.key is not None and session is not None:
             first = self._first_head(session, work, work.key)
             if first is not None:
                 return first
+        if work.header is not None and session is not None:
+            raise InputError("the task already has a session", where=work.task_id)
         if session is None:
             expected = work.expected_position
             if expected:

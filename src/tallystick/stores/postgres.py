@@ -1,0 +1,374 @@
+"""The shared store: one PostgreSQL database, many machines, the same guarantees as in a file of one's own."""
+
+from __future__ import annotations
+
+import os
+import random as chance
+import time
+from threading import RLock
+
+import psycopg
+
+from tallystick.clock import now as machine_clock
+from tallystick.errors import NotFoundError, StoreUnavailableError, TallystickError, TamperedError
+from tallystick.model.ids import require_task_id
+from tallystick.stores import forking
+from tallystick.stores.appending import Work
+from tallystick.stores.base import IdempotencyKey
+from tallystick.stores.postgres_connection import Link
+from tallystick.stores.postgres_errors import (
+    UNIQUE_VIOLATION,
+    CannotConnectError,
+    Interrupted,
+    is_passing,
+    store_error,
+)
+from tallystick.stores.postgres_pool import Pool
+from tallystick.stores.postgres_reader import PostgresReader
+from tallystick.stores.postgres_schema import SCHEMA_VERSION
+from tallystick.stores.postgres_setup import make_or_migrate, newer_schema, older_schema
+from tallystick.stores.postgres_url import parse
+from tallystick.stores.postgres_writer import (
+    COPY_ROWS,
+    Miss,
+    PostgresBatch,
+    Track,
+    has_artifact,
+    lock,
+    rfc3339,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from tallystick.model.record import Draft, Header
+    from tallystick.stores.base import Head, SessionKey
+    from tallystick.stores.group_commit import Request
+
+RETRY_SECONDS = 60.0
+"""For how long a call goes on trying when connections break: a failover fits in."""
+OPEN_SECONDS = 20.0
+"""For how long opening goes on trying where it may help: several servers are named, or one is starting."""
+MISSES = 8
+TRACKED = 10_000
+"""Of how many sessions a store remembers where it left them."""
+
+
+class _UnknownOutcome(Exception):
+    """Whether something was committed cannot be found out."""
+
+
+class Patience:
+    """How long a call goes on trying, and how it waits in between: the first time not at all."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._deadline = 0.0
+        self._delay = 0.0
+
+    def wait(self) -> bool:
+        """Wait for the next attempt; False where there shall be none."""
+        if not self._deadline:
+            self._deadline = time.monotonic() + self._seconds
+        if time.monotonic() + self._delay > self._deadline:
+            return False
+        time.sleep(self._delay * chance.uniform(0.5, 1))
+        self._delay = min(max(self._delay * 2, 0.05), 1.0)
+        return True
+
+
+class PostgresStore(PostgresReader):
+    """A ledger in the schema `tallystick` of one PostgreSQL database.
+
+    `clock` gives RFC 3339 times in UTC (None: the server's clock), `random` that many random bytes. Calls are
+    tried again for `retry_seconds` where connections break.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        create: bool,
+        random: Callable[[int], bytes],
+        clock: Callable[[], str] | None = None,
+        read_only: bool = False,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self._target = parse(url, read_only=read_only)
+        self.url = self._target.shown
+        self.read_only = read_only
+        self.ledger_id = ""
+        self._clock = None if clock is machine_clock else clock
+        self._retry_seconds = retry_seconds
+        self._reset()
+        forking.register(self)
+        self._open(create=create and not read_only, random=random)
+
+    def _reset(self) -> None:
+        self._pool = Pool(self._connect, self.url)
+        self._tracks: dict[str, Track] = {}
+        self._forking = RLock()
+
+    def _open(self, *, create: bool, random: Callable[[int], bytes]) -> None:
+        link = self._first_link()
+        try:
+            if not link.version and not create:
+                raise NotFoundError("no ledger in this database", where=self.url, advice="notch init makes one")
+            if link.version > SCHEMA_VERSION:
+                raise newer_schema(link.version, self._target)
+            if link.version < SCHEMA_VERSION:
+                if self.read_only:
+                    raise older_schema(link.version, self._target)
+                make_or_migrate(link, random)
+                link.identify()
+            self.ledger_id = link.ledger_id
+        except psycopg.Error as error:
+            raise store_error(error, self._target) from None
+        finally:
+            self._pool.give_back(link)
+        if not self.ledger_id:
+            raise TamperedError("the row that names the ledger is missing", where=self.url)
+
+    def _first_link(self) -> Link:
+        patience = Patience(OPEN_SECONDS)
+        while True:
+            try:
+                return self._pool.take()
+            except CannotConnectError as error:
+                helps = error.starting or (error.passing and self._target.several)
+                if not helps or not patience.wait():
+                    raise
+
+    def _connect(self) -> Link:
+        link = Link.open(self._target, read_only=self.read_only)
+        if self.ledger_id and (link.version, link.ledger_id) != (SCHEMA_VERSION, self.ledger_id):
+            link.close()
+            if link.version > SCHEMA_VERSION:
+                raise newer_schema(link.version, self._target)
+            raise StoreUnavailableError(
+                f"another ledger answers here: {link.ledger_id or 'none'}, not {self.ledger_id}",
+                where=self.url,
+                advice="check what the URL leads to",
+            )
+        return link
+
+    # --- writing
+
+    def append(
+        self,
+        task_id: str,
+        drafts: Sequence[Draft],
+        *,
+        expected_position: int | None = None,
+        key: IdempotencyKey | None = None,
+        defaults: bool = True,
+    ) -> Head:
+        """See `Store.append`. Without a key of the caller's it is appended under one of our own."""
+        key = key or new_key()
+        return self._submit(Work(task_id, drafts, expected_position=expected_position, key=key, defaults=defaults))
+
+    def create(self, header: Header, drafts: Sequence[Draft]) -> Head:
+        """See `Store.create`."""
+        return self._submit(Work(header.task_id, drafts, header=header, key=new_key(), defaults=False))
+
+    def erase(self, task_id: str, position: int, parts: Sequence[str], redaction: Draft) -> Head:
+        """See `Store.erase`. Dead rows, the write-ahead log, its archives and replicas keep what they have."""
+        return self._submit(Work(task_id, [redaction], erase=(position, parts), key=new_key()))
+
+    def _submit(self, work: Work) -> Head:
+        if self.read_only:
+            raise StoreUnavailableError(
+                "this ledger was opened for reading", where=self.url, advice="open it for writing"
+            )
+        head: Head = self._track(work.task_id).commits.submit(work)
+        return head
+
+    def _track(self, task_id: str) -> Track:
+        track = self._tracks.get(task_id)
+        if track is None:
+            require_task_id(task_id)
+            if len(self._tracks) >= TRACKED:
+                self._tracks.clear()
+            track = self._tracks.setdefault(task_id, Track(self.ledger_id, task_id, self._perform))
+        return track
+
+    def _perform(self, track: Track, requests: list[Request]) -> None:
+        """Do what the requests ask, each group in a transaction of its own."""
+        for group in _groups(requests):
+            try:
+                self._commit(track, group)
+            except Exception as error:
+                for request in group:
+                    request.result, request.error = None, self._for_request(error, request)
+
+    def _for_request(self, error: Exception, request: Request) -> Exception:
+        if not isinstance(error, _UnknownOutcome):
+            return error
+        return StoreUnavailableError(
+            f"{error}: whether this was recorded is not known",
+            where=self.url,
+            advice=f"ask for it again under the idempotency key {request.work.key.key}",
+        )
+
+    def _commit(self, track: Track, requests: list[Request]) -> None:
+        """Commit the group, however often that has to be tried. Raises what no further attempt can change."""
+        patience, misses, sent = Patience(self._retry_seconds), 0, False
+        locked = track.standing is None or track.locking or _needs_lock(requests)
+        while True:
+            try:
+                self._attempt(track, requests, locked=locked)
+                return
+            except Miss:
+                misses += 1
+                track.locking = True
+                if misses > MISSES:
+                    raise TamperedError(
+                        "the store refuses the entry, so its rows do not fit together",
+                        task_id=track.task_id,
+                        advice="run notch verify",
+                    ) from None
+            except CannotConnectError as error:
+                if not error.passing or not patience.wait():
+                    raise (_UnknownOutcome(error.what) if sent else error) from None
+            except (Interrupted, psycopg.Error) as error:
+                if isinstance(error, psycopg.Error) and not is_passing(error):
+                    raise store_error(error, self._target) from None
+                sent = track.doubtful = True
+                self._pool.drop_idle()
+                if not patience.wait():
+                    raise _UnknownOutcome(self._said(error)) from None
+            locked = True
+
+    def _said(self, error: Interrupted | psycopg.Error) -> str:
+        return store_error(error, self._target).what if isinstance(error, psycopg.Error) else str(error)
+
+    def _attempt(self, track: Track, requests: list[Request], *, locked: bool) -> None:
+        for request in requests:
+            request.result = request.error = None
+        link = self._pool.take()
+        done = False
+        try:
+            if locked:
+                self._with_lock(link, track, requests)
+            else:
+                self._without_lock(link, track, requests)
+            done, track.doubtful = True, False
+        except psycopg.Error as error:
+            if error.sqlstate == UNIQUE_VIOLATION:
+                raise Miss from None
+            raise
+        except (Miss, Interrupted, TallystickError):
+            raise
+        except BaseException:
+            track.doubtful = True
+            raise
+        finally:
+            if not done:
+                for request in requests:
+                    request.result = request.error = None
+            self._pool.give_back(link)
+
+    def _without_lock(self, link: Link, track: Track, requests: list[Request]) -> None:
+        now, said = self._now(link)
+        batch = PostgresBatch(link, track, self.ledger_id, now, None)
+        batch.perform(requests)
+        if any(request.error is not None for request in requests):
+            # Only what is read under the lock decides that a request fails.
+            raise Miss
+        batch.commit(said)
+
+    def _with_lock(self, link: Link, track: Track, requests: list[Request]) -> None:
+        # A key of our own can be there only after an attempt whose outcome nobody knows.
+        keys = [work.key.key for work in (one.work for one in requests) if track.doubtful or work.key.salt is not None]
+        loaded = lock(link, track, keys)
+        if self._clock is None:
+            link.calibrate(loaded.clock)
+        known = track.standing
+        track.locking = known is not None and known.tip.position != loaded.position
+        batch = PostgresBatch(link, track, self.ledger_id, self._now(link)[0], loaded)
+        batch.perform(requests)
+        batch.commit(None)
+
+    def _now(self, link: Link) -> tuple[str, int | None]:
+        """The time for records, and the same in microseconds where it is the server's."""
+        if self._clock is not None:
+            return self._clock(), None
+        now = link.now()
+        return rfc3339(now), now
+
+    # --- reading
+
+    def _query(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        patience = Patience(self._retry_seconds)
+        while True:
+            try:
+                link = self._pool.take()
+                try:
+                    return link.query(sql, arguments)
+                finally:
+                    self._pool.give_back(link)
+            except CannotConnectError as error:
+                if not error.passing or not patience.wait():
+                    raise
+            except psycopg.Error as error:
+                if not is_passing(error) or not patience.wait():
+                    raise store_error(error, self._target) from None
+                self._pool.drop_idle()
+
+    def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:
+        """See `Store.find`."""
+        if not ledger_id and (track := self._tracks.get(task_id)) and (standing := track.standing):
+            return standing.session
+        return super().find(task_id, ledger_id)
+
+    # --- life
+
+    def close(self) -> None:
+        """See `Store.close`. What other threads have under way ends first."""
+        self._pool.close()
+
+    def before_fork(self) -> None:
+        """See `Forkable`."""
+
+    def after_fork(self) -> None:
+        """See `Forkable`."""
+
+    def in_child(self) -> None:
+        """See `Forkable`. The parent's connections stay the parent's; the child makes its own."""
+        closed = self._pool.abandon()
+        self._reset()
+        if closed:
+            self._pool.close()
+
+
+def new_key() -> IdempotencyKey:
+    """A key of our own, so that an append whose answer was lost can be asked for again. Later ones sort later."""
+    return IdempotencyKey(f"~{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}", None)
+
+
+def _needs_lock(requests: Sequence[Request]) -> bool:
+    """Whether the requests are more than one statement's worth, or depend on what only the lock's holder sees."""
+    works = [request.work for request in requests]
+    return (
+        any(work.erase is not None or work.header is not None for work in works)
+        or sum(len(work.drafts) for work in works) >= COPY_ROWS
+        or any(has_artifact(draft.sealed.output) for work in works for draft in work.drafts)
+    )
+
+
+def _groups(requests: Sequence[Request]) -> Iterator[list[Request]]:
+    """The requests in order: appends together, what erases or makes a session alone."""
+    group: list[Request] = []
+    for request in requests:
+        alone = request.work.erase is not None or request.work.header is not None
+        if alone and group:
+            yield group
+            group = []
+        group.append(request)
+        if alone:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,0 +1,184 @@
+"""Reading sessions from PostgreSQL: each call one statement, so that it sees one moment."""
+
+from __future__ import annotations
+
+from tallystick.errors import TamperedError
+from tallystick.model.record import Sealed
+from tallystick.model.text import clean_text
+from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
+from tallystick.stores.postgres_schema import ORDER_OF_MAKING, partition_of, session_key
+from tallystick.stores.postgres_writer import read_pointers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from tallystick.stores.base import Tip
+
+    Pointing = tuple[str, int, str | None, bytes | None]
+
+READ_ROWS = 512
+
+
+class PostgresReader:
+    """The reading half of the store."""
+
+    ledger_id: str
+
+    def _query(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one statement. Raises StoreUnavailableError."""
+        raise NotImplementedError
+
+    def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:
+        """See `Store.find`."""
+        if not task_id or "\0" in task_id or clean_text(task_id) != task_id:
+            return None
+        key = session_key(ledger_id or self.ledger_id, task_id)
+        number = int.from_bytes(key)
+        rows = self._query(
+            f"SELECT l.ledger_id, s.task_id, s.header FROM tallystick.session_{partition_of(number)} s"
+            " JOIN tallystick.ledger l ON l.number = s.ledger WHERE s.key = %s",
+            (key,),
+        )
+        return SessionKey(number, *rows[0]) if rows else None
+
+    def ledgers(self) -> list[str]:
+        """See `Store.ledgers`."""
+        return [one for (one,) in self._query("SELECT ledger_id FROM tallystick.ledger ORDER BY number")]
+
+    def sessions(self) -> Iterator[SessionKey]:
+        """See `Store.sessions`."""
+        after = (b"", b"")
+        while rows := self._query(
+            f"SELECT made, key, coalesce(l.ledger_id, ''), task_id, header FROM ("
+            f"SELECT {ORDER_OF_MAKING} AS made, key, ledger, task_id, header FROM tallystick.session"
+            f" WHERE ({ORDER_OF_MAKING}, key) > (%s, %s) ORDER BY 1, 2 LIMIT {READ_ROWS}) s"
+            " LEFT JOIN tallystick.ledger l ON l.number = s.ledger ORDER BY 1, 2",
+            after,
+        ):
+            for _, key, ledger_id, task_id, header in rows:
+                yield SessionKey(int.from_bytes(key), ledger_id, task_id, header)
+            after = rows[-1][:2]
+
+    def tip(self, session: SessionKey) -> Tip:
+        """See `Store.tip`."""
+        key, digit = _place(session)
+        rows = self._query(
+            f"SELECT position, at, edge FROM tallystick.state_{digit} WHERE session = %s AND key = %s", (key, HEAD_KEY)
+        )
+        return tip_from(session.task_id, rows[0] if rows else None)
+
+    def state_rows(self, session: SessionKey) -> tuple[int, list[tuple[str, int, str | None, bytes | None]]]:
+        """See `Store.state_rows`. One statement sees one moment."""
+        key, digit = _place(session)
+        found = self._query(
+            "SELECT newest.position, s.key, s.position, s.at, s.edge, s.pointers"
+            f" FROM (SELECT coalesce(max(position), 0) AS position FROM tallystick.record_{digit} WHERE session = %s)"
+            f" AS newest LEFT JOIN tallystick.state_{digit} s ON s.session = %s",
+            (key, key),
+        )
+        return found[0][0], _pointing([row[1:] for row in found if row[1] is not None])
+
+    def pointer(self, session: SessionKey, key: str) -> int:
+        """See `Store.pointer`."""
+        place, digit = _place(session)
+        rows = self._query(
+            f"SELECT key, position, pointers FROM tallystick.state_{digit} WHERE session = %s AND key = ANY (%s)",
+            (place, [HEAD_KEY, key]),
+        )
+        for name, position, pointers in rows:
+            if name == key:
+                return int(position)
+            inline, _ = read_pointers(pointers, session.task_id)
+            if key in inline:
+                return inline[key]
+        return 0
+
+    def rows(
+        self, session: SessionKey, start: int = 1, stop: int | None = None, *, outputs: bool = True
+    ) -> Iterator[list[Row]]:
+        """See `Store.rows`."""
+        last = self.tip(session).position if stop is None else stop
+        while start <= last:
+            found = self._records(session, start, last, READ_ROWS, outputs)
+            if not found:
+                return
+            yield [_row(one) for one in found]
+            start = found[-1][0] + 1
+
+    def raw_rows(self, session: SessionKey, start: int, count: int) -> list[tuple[Any, ...]]:
+        """See `Store.raw_rows`."""
+        return self._records(session, start if start > 0 else -(1 << 63), (1 << 63) - 1, count, True)
+
+    def row(self, session: SessionKey, position: int) -> Row | None:
+        """See `Store.row`."""
+        if not 0 < position < 1 << 63:
+            return None
+        found = self._records(session, position, position, 1, True)
+        return _row(found[0]) if found else None
+
+    def _records(self, session: SessionKey, first: int, last: int, count: int, outputs: bool) -> list[tuple[Any, ...]]:
+        key, digit = _place(session)
+        return self._query(
+            "SELECT position, coalesce(record, ''), coalesce(node, ''), criterion_before, type_before, text_salt, text,"
+            f" details_salt, details, output_salt, {'output' if outputs else 'NULL'} FROM tallystick.record_{digit}"
+            " WHERE session = %s AND position BETWEEN %s::bigint AND %s::bigint ORDER BY position LIMIT %s",
+            (key, first, last, count),
+        )
+
+    def artifact(self, session: SessionKey, position: int) -> Iterator[bytes]:
+        """See `Store.artifact`."""
+        from tallystick.stores.artifacts import unpack
+
+        key, digit = _place(session)
+
+        def first_from(chunk: int) -> list[Any]:
+            return self._query(
+                f"SELECT chunk, digest, data FROM tallystick.artifact_{digit} WHERE session = %s AND position = %s"
+                " AND chunk >= %s::bigint ORDER BY chunk LIMIT 1",
+                (key, position, chunk),
+            )
+
+        return unpack(first_from, task_id=session.task_id, position=position)
+
+    def faults(self, session: SessionKey | None = None) -> Iterator[tuple[str, int | None, str]]:
+        """See `Store.faults`."""
+        from tallystick.stores import postgres_faults
+
+        if session is not None:
+            return postgres_faults.schema_faults(self._query)
+        return postgres_faults.faults(self._query)
+
+
+def _place(session: SessionKey) -> tuple[bytes, str]:
+    """The session's key, and the partition that holds it."""
+    return session.number.to_bytes(16, "big"), partition_of(session.number)
+
+
+def _row(found: tuple[Any, ...]) -> Row:
+    position, record, node, criterion_before, type_before, *sealed = found
+    return Row(position, record, node, criterion_before, type_before, Sealed(*sealed))
+
+
+def _pointing(rows: Sequence[tuple[str, int, str | None, bytes | None, str | None]]) -> list[Pointing]:
+    """The head and every pointer, wherever it lies. What the writer cannot have left gets a name that points at it."""
+    inline: dict[str, int] = {}
+    odd: list[Pointing] = []
+    more, others = False, 0
+    for key, position, at, edge, pointers in rows:
+        if key == HEAD_KEY:
+            odd.append((key, position, at, edge))
+            try:
+                inline, more = read_pointers(pointers, "")
+            except TamperedError:
+                odd.append(("?pointers", position, None, None))
+    found: list[Pointing] = [(key, position, None, None) for key, position in inline.items()]
+    for key, position, at, edge, pointers in rows:
+        if key != HEAD_KEY:
+            others += 1
+            name = f"?twice {key}" if key in inline else key
+            found.append((name, position, at if pointers is None else "pointers", edge))
+    if more != bool(others):
+        odd.append(("?more", max(others, 1), None, None))
+    return [*odd, *found]

@@ -1,0 +1,150 @@
+"""Making a ledger in a PostgreSQL database, with its roles, and bringing an older one up to date."""
+
+from __future__ import annotations
+
+import os
+
+import psycopg
+from psycopg import sql
+
+from tallystick.errors import StoreUnavailableError
+from tallystick.stores import postgres_schema as schema
+from tallystick.stores.postgres_connection import Link
+from tallystick.stores.postgres_errors import store_error
+from tallystick.stores.postgres_url import parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tallystick.stores.postgres_url import Target
+
+    Connection = psycopg.Connection[tuple[object, ...]]
+
+LOCK = 0x74616C79
+"""The advisory lock that making and migrating take; appends never take any."""
+ATTEMPTS = 5
+_COLLISIONS = ("42710", "23505", "XX000", "42P06", "40P01")
+"""What another process that makes roles in the same cluster, at the same time, can cause."""
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+"""From which version: the step to the next one, run as the owner in a transaction that no append can run beside.
+
+After the steps the trigger functions are those of this version, and they refuse what older clients append."""
+
+
+def initialise(url: str, *, random: Callable[[int], bytes] = os.urandom) -> str:
+    """Make the roles and an empty ledger where there is none, else bring it up to date. Returns the ledger's id.
+
+    The user has to be a superuser, or have CREATEROLE (where the roles are missing) and CREATE on the database.
+    Raises StoreUnavailableError, InputError.
+    """
+    target = parse(url, read_only=False)
+    link = Link.open(target, read_only=False)
+    try:
+        make_or_migrate(link, random)
+        ((ledger_id,),) = link.query("SELECT ledger_id FROM tallystick.ledger WHERE number = 1")
+    except psycopg.Error as error:
+        raise store_error(error, target) from None
+    finally:
+        link.close()
+    return str(ledger_id)
+
+
+def make_or_migrate(link: Link, random: Callable[[int], bytes]) -> None:
+    """See `initialise`. Any number of processes may come here at once."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with link.connection.transaction():
+                _make_or_migrate(link, random)
+        except psycopg.Error as error:
+            if attempt == ATTEMPTS or error.sqlstate not in _COLLISIONS:
+                raise _explained(error, link.target) from None
+        else:
+            return
+
+
+def _make_or_migrate(link: Link, random: Callable[[int], bytes]) -> None:
+    connection = link.connection
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+    ((exists,),) = link.query("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'tallystick')")
+    if exists:
+        ((found,),) = link.query("SELECT coalesce(max(version), 0) FROM tallystick.migration")
+        migrate(connection, found, link.target)
+        return
+    _make_roles(link)
+    connection.execute(f"CREATE SCHEMA tallystick AUTHORIZATION {schema.OWNER}")
+    connection.execute(f"SET LOCAL ROLE {schema.OWNER}")
+    # One string, sent at once: as many statements one by one take as long again.
+    connection.execute(sql.SQL("; ").join(map(sql.SQL, schema.statements())))
+    connection.execute("INSERT INTO tallystick.migration VALUES (1, clock_timestamp())")
+    connection.execute("INSERT INTO tallystick.ledger VALUES (1, %s)", (random(16).hex(),))
+    connection.execute("RESET ROLE")
+
+
+def _make_roles(link: Link) -> None:
+    connection = link.connection
+    there = {
+        name for (name,) in link.query("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", (list(schema.ROLES),))
+    }
+    for role in schema.ROLES:
+        if role not in there:
+            connection.execute(f"CREATE ROLE {role} NOLOGIN")
+    for granted, to in schema.MEMBERS:
+        if to not in there or granted not in there:
+            connection.execute(f"GRANT {granted} TO {to}")
+    ((superuser, member),) = link.query(
+        "SELECT rolsuper, pg_has_role(%s, 'USAGE') FROM pg_roles WHERE rolname = current_user", (schema.OWNER,)
+    )
+    if not superuser and not member:
+        connection.execute(f"GRANT {schema.OWNER} TO CURRENT_USER")
+
+
+def migrate(connection: Connection, found: int, target: Target) -> None:
+    """Bring an older schema up to this version. In the caller's transaction, under the lock."""
+    if found > schema.SCHEMA_VERSION:
+        raise newer_schema(found, target)
+    if found == schema.SCHEMA_VERSION:
+        return
+    if found < 1:
+        raise StoreUnavailableError("the schema tallystick is not a ledger's", where=target.shown)
+    try:
+        connection.execute(f"SET LOCAL ROLE {schema.OWNER}")
+    except psycopg.errors.InsufficientPrivilege:
+        raise older_schema(found, target) from None
+    # Appends that are under way end first; those that come later meet the new functions.
+    connection.execute("LOCK TABLE tallystick.record IN SHARE ROW EXCLUSIVE MODE")
+    for step in range(found, schema.SCHEMA_VERSION):
+        MIGRATIONS[step](connection)
+        connection.execute("INSERT INTO tallystick.migration VALUES (%s, clock_timestamp())", (step + 1,))
+    for statement in schema.function_statements():
+        connection.execute(sql.SQL(statement))
+    connection.execute("RESET ROLE")
+
+
+def newer_schema(found: int, target: Target) -> StoreUnavailableError:
+    """The error for a ledger that a later version made or migrated."""
+    return StoreUnavailableError(
+        f"the ledger has schema {found}, this version knows {schema.SCHEMA_VERSION}",
+        where=target.shown,
+        advice="upgrade tallystick",
+    )
+
+
+def older_schema(found: int, target: Target) -> StoreUnavailableError:
+    """The error for a ledger that has to be migrated by somebody else."""
+    return StoreUnavailableError(
+        f"the ledger has schema {found}, this version needs {schema.SCHEMA_VERSION}",
+        where=target.shown,
+        advice=f"have a member of {schema.OWNER} run notch init --ledger with that URL",
+    )
+
+
+def _explained(error: psycopg.Error, target: Target) -> Exception:
+    if error.sqlstate == "42501":
+        return StoreUnavailableError(
+            f"this user may not make a ledger here ({error.diag.message_primary})",
+            where=target.shown,
+            advice="use one with CREATEROLE and CREATE on the database, or have an administrator run notch init",
+        )
+    return store_error(error, target)

@@ -1,0 +1,405 @@
+"""Appends to one session on PostgreSQL: one statement where the head is known, the head's row lock where it is not.
+
+A client that knows where a session stands hashes alone and sends one statement that moves the head only if it
+still stands there (compare-and-swap). Whoever misses takes the head's row lock, which queues fairly, and goes on
+with locks for as long as it meets others there.
+"""
+
+# Here the session is always the track's, so some of what `Batch` passes is not needed.
+# ruff: noqa: ARG002
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from tallystick.errors import TamperedError
+from tallystick.proof.merkle import leaf_hash
+from tallystick.stores.appending import Batch, Standing
+from tallystick.stores.artifacts import pack
+from tallystick.stores.base import INLINE_OUTPUT, Head, SessionKey, Tip, tip_from
+from tallystick.stores.group_commit import GroupCommit
+from tallystick.stores.postgres_errors import Interrupted
+from tallystick.stores.postgres_schema import partition_of, session_key
+from tallystick.stores.postgres_sql import (
+    BEGIN,
+    BYTEA,
+    COMMIT,
+    DURABLE,
+    EPOCH,
+    INT8,
+    TEXT,
+    array,
+    copied,
+    int4,
+    int8,
+    integers,
+    row_values,
+    statements_of,
+    texts,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from psycopg.pq.abc import PGresult
+
+    from tallystick.stores.appending import Seen
+    from tallystick.stores.base import IdempotencyKey, Row
+    from tallystick.stores.group_commit import Request
+    from tallystick.stores.postgres_connection import Link
+    from tallystick.stores.postgres_sql import Statement
+
+    Parameters = Sequence[bytes | None]
+
+INLINE_POINTERS = 32
+"""How many pointers lie in the head's own row, which every append writes anyway; more get rows of their own."""
+MORE = ""
+"""Among the pointers in the head's row: whether there are rows of their own."""
+COPY_ROWS = 32
+"""From how many rows on COPY pays."""
+_START = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+
+
+class Miss(Exception):
+    """The session does not stand where it was thought to."""
+
+
+class Track:
+    """What a store knows of one of our sessions between appends. One thread at a time changes it."""
+
+    __slots__ = ("commits", "doubtful", "inline", "key", "locking", "more", "standing", "statements", "task_id")
+
+    def __init__(self, ledger_id: str, task_id: str, perform: Callable[[Track, list[Request]], None]) -> None:
+        self.task_id = task_id
+        self.key = session_key(ledger_id, task_id)
+        self.statements = statements_of(partition_of(int.from_bytes(self.key)))
+        self.commits = GroupCommit(lambda requests: perform(self, requests))
+        self.standing: Standing | None = None
+        """Where we left the session; None where we know nothing of it."""
+        self.inline: dict[str, int] = {}
+        """The pointers in the head's row."""
+        self.more = False
+        """Whether there are pointers in rows of their own."""
+        self.locking = False
+        """Whether others were met on this session the last time."""
+        self.doubtful = False
+        """Whether an attempt was made whose outcome is not known."""
+
+    def accept(self, standing: Standing, inline: dict[str, int], more: bool) -> None:
+        """Remember where a commit of ours left the session."""
+        standing.pointers.update(standing.moved)
+        standing.moved = {}
+        standing.new = False
+        self.standing, self.inline, self.more = standing, inline, more
+
+
+class Loaded:
+    """What a transaction read of a session once it held the lock on its head."""
+
+    __slots__ = ("at", "clock", "edge", "header", "pointers", "position", "prefix", "seen", "task_id")
+
+    def __init__(self, result: PGresult, keys: PGresult | None) -> None:
+        def value(column: int) -> bytes | None:
+            return result.get_value(0, column)
+
+        self.clock = _integer(value(0))
+        self.task_id = _text(value(2))
+        self.header = value(3)
+        self.position = None if (position := value(4)) is None else _integer(position)
+        self.at = _text(value(5))
+        self.edge = value(6)
+        self.pointers = _text(value(7))
+        self.prefix = value(8)
+        self.seen: dict[str, Seen] = {}
+        for row in range(keys.ntuples if keys is not None else 0):
+            assert keys is not None
+            key, last, salt, digest = (keys.get_value(row, column) for column in range(4))
+            self.seen[_text(key) or ""] = (_integer(last), salt, digest)
+
+
+def lock(link: Link, track: Track, keys: Sequence[str]) -> Loaded:
+    """Begin a transaction, lock the session's head, and read what appending needs: one round trip.
+
+    What is read must be read by statements of their own: a statement that waits for a lock has already chosen
+    what it sees.
+    """
+    statements = track.statements
+    work: list[tuple[Statement, Parameters]] = [
+        (BEGIN, ()),
+        (statements.lock, (track.key,)),
+        (statements.load, (track.key,)),
+    ]
+    if keys:
+        work.append((statements.keys, (track.key, texts(keys))))
+    _, _, loaded, *found = link.pipeline(work)
+    return Loaded(loaded, found[0] if found else None)
+
+
+class PostgresBatch(Batch):
+    """See `Batch`: all its requests are for one session. With `loaded` the transaction holds the head's lock."""
+
+    def __init__(self, link: Link, track: Track, ledger_id: str, now: str, loaded: Loaded | None) -> None:
+        super().__init__(ledger_id, now)
+        self._link = link
+        self._track = track
+        self._statements = track.statements
+        self._loaded = loaded
+        self._inline = track.inline if loaded is None else {}
+        self._more = track.more if loaded is None else False
+        self._known: SessionKey | None = None
+        self._expected: tuple[bytes, bytes] | None = None
+        self._before: list[tuple[Statement, Parameters]] = []
+        self._after: list[tuple[Statement, Parameters]] = []
+        self._rows: list[Row] = []
+        self._keys: list[tuple[bytes, int, int, bytes | None, bytes | None]] = []
+        self._heads: dict[int, Head] = {}
+        if loaded is None:
+            assert track.standing is not None
+            self._begin_at(track.standing)
+
+    def _begin_at(self, known: Standing) -> None:
+        """Work on a copy: a miss must leave what is remembered as it was."""
+        session, tip = known.session, known.tip
+        self._known = session
+        self._expected = (int8(tip.position), tip.edge.pack())
+        copy = Standing(session, known.rules, Tip(tip.position, tip.at, tip.edge.copy()), known.pointers, new=False)
+        self._standing[session.number] = copy
+
+    # --- sessions
+
+    def _session(self, task_id: str) -> SessionKey | None:
+        loaded = self._loaded
+        if self._known is None and loaded is not None and loaded.header is not None:
+            if loaded.task_id != task_id:
+                raise TamperedError("the session's row names another task", task_id=task_id, position=0)
+            number = int.from_bytes(self._track.key)
+            self._known = SessionKey(number, self._ledger_id, task_id, loaded.header)
+        return self._known
+
+    def _insert_session(self, task_id: str, header: bytes) -> SessionKey:
+        edge = leaf_hash(header)
+        self._expected = (int8(0), edge)
+        self._before.append(
+            (self._statements.create, (self._track.key, task_id.encode(), header, self._now.encode(), edge))
+        )
+        self._known = SessionKey(int.from_bytes(self._track.key), self._ledger_id, task_id, header)
+        return self._known
+
+    def _stand_on(self, session: SessionKey, rules: int, keys: Sequence[str]) -> Standing:
+        loaded = self._loaded
+        assert loaded is not None
+        head = None if loaded.position is None else (loaded.position, loaded.at, loaded.edge)
+        tip = tip_from(session.task_id, head)
+        self._require_open(session, tip.position)
+        self._expected = (int8(tip.position), tip.edge.pack())
+        self._inline, self._more = read_pointers(loaded.pointers, session.task_id)
+        standing = Standing(session, rules, tip, dict(self._inline), new=False)
+        missing = [key for key in keys if key not in standing.pointers]
+        standing.pointers.update(self._read_pointers(standing, missing))
+        return standing
+
+    def _read_pointers(self, standing: Standing, keys: Sequence[str]) -> dict[str, int]:
+        if not self._more or not keys:
+            return {}
+        if self._loaded is None:
+            raise Miss
+        found = self._link.run(self._statements.pointers, (self._track.key, texts(set(keys))))
+        return {_text(found.get_value(row, 0)) or "": _integer(found.get_value(row, 1)) for row in range(found.ntuples)}
+
+    def _newest_prefix(self, session: SessionKey, position: int) -> bytes | None:
+        assert self._loaded is not None
+        return self._loaded.prefix
+
+    # --- rows
+
+    def _insert_rows(self, session: SessionKey, rows: Sequence[Row]) -> None:
+        self._rows += rows
+
+    def _hash(self, session: SessionKey, column: str, position: int) -> bytes | None:
+        found = self._link.run(self._statements.hashes[column], (self._track.key, int8(position)))
+        return found.get_value(0, 0) if found.ntuples else None
+
+    # --- idempotency keys
+
+    def _seen(self, session: SessionKey, key: str) -> Seen | None:
+        encoded = key.encode()
+        for name, _, last, salt, digest in self._keys:
+            if name == encoded:
+                return last, salt, digest
+        return self._loaded.seen.get(key) if self._loaded is not None else None
+
+    def _head_at(self, session: SessionKey, position: int) -> Head:
+        return self._heads.get(position) or super()._head_at(session, position)
+
+    def _remember(self, session: SessionKey, key: IdempotencyKey, digest: bytes | None, first: int, last: int) -> None:
+        self._keys.append((key.key.encode(), first, last, key.salt, digest))
+        self._heads[last] = self._standing[session.number].tip.head()
+
+    # --- erasure
+
+    def _salts(self, session: SessionKey, position: int, parts: Sequence[str]) -> tuple[bytes | None, ...] | None:
+        if not 0 < position < 1 << 63:
+            return None
+        found = self._link.run(self._statements.salts, (self._track.key, int8(position)))
+        if not found.ntuples:
+            return None
+        salts = dict(zip(("text", "details", "output"), (found.get_value(0, n) for n in range(3)), strict=True))
+        return tuple(salts[part] for part in parts)
+
+    def _clear(self, session: SessionKey, position: int, parts: Sequence[str]) -> None:
+        place = (self._track.key, int8(position))
+        self._after.append((self._statements.clear, (*place, texts(parts))))
+        if "output" in parts:
+            self._after.append((self._statements.clear_artifact, place))
+        self._after.append((self._statements.clear_keys, place))
+
+    # --- writing
+
+    def _write(self, standings: Iterable[Standing]) -> None:
+        """Nothing yet: `commit` sends all of it in one round trip."""
+
+    def commit(self, said: int | None) -> None:
+        """Write and commit. `said`: the server's time as we believe it, for the server to object to.
+
+        Raises Miss where the head has moved, Interrupted where nobody says that the commit is durable.
+        """
+        link, standing = self._link, next(iter(self._standing.values()), None)
+        link.unconfirmed = False
+        append = None
+        inline, more = self._inline, self._more
+        if standing is not None and standing.moved:
+            inline, more, rows = self._place_pointers(standing)
+            if self._loaded is not None and self._is_bulk():
+                self._copy()
+            append = self._append(standing, pack_pointers(inline, more), rows, said)
+        if self._loaded is None:
+            if append is not None:
+                _require_moved(link.run(*append))
+        else:
+            work = [*self._before, *([append] if append else []), *self._after, (COMMIT, ())]
+            results = link.pipeline(work)
+            if append is not None:
+                _require_moved(results[len(self._before)])
+        if link.unconfirmed:
+            raise Interrupted("no standby confirmed the commit")
+        if standing is not None:
+            self._track.accept(standing, inline, more)
+
+    def _place_pointers(self, standing: Standing) -> tuple[dict[str, int], bool, dict[str, int]]:
+        """The pointers that lie in the head's row from now on, whether there are others, and which of those move."""
+        inline, rows = dict(self._inline), {}
+        for key, position in standing.moved.items():
+            if key in inline or (key not in standing.pointers and len(inline) < INLINE_POINTERS):
+                inline[key] = position
+            else:
+                rows[key] = position
+        return inline, self._more or bool(rows), rows
+
+    def _append(
+        self, standing: Standing, pointers: bytes, rows: dict[str, int], said: int | None
+    ) -> tuple[Statement, Parameters]:
+        assert self._expected is not None
+        tip = standing.tip
+        head = (
+            self._track.key,
+            *self._expected,
+            None if said is None else int8(said - EPOCH),
+            int8(tip.position),
+            tip.at.encode(),
+            tip.edge.pack(),
+            pointers,
+        )
+        if len(self._rows) == 1 and len(self._keys) < 2 and not rows:
+            name, _, _, salt, digest = self._keys[0] if self._keys else (None, 0, 0, None, None)
+            return self._statements.append_one, (*head, name, salt, digest, *row_values(self._rows[0])[1:])
+        pointed = (texts(rows), integers(rows.values()))
+        return self._statements.append_many, (*head, *pointed, *self._key_arrays(), *_row_arrays(self._rows))
+
+    def _key_arrays(self) -> tuple[bytes, ...]:
+        names, firsts, lasts, salts, digests = zip(*self._keys, strict=True) if self._keys else ((),) * 5
+        return (
+            array(TEXT, names),
+            integers(firsts),
+            integers(lasts),
+            array(BYTEA, salts),
+            array(BYTEA, digests),
+        )
+
+    # --- bulk
+
+    def _is_bulk(self) -> bool:
+        return len(self._rows) >= COPY_ROWS or any(has_artifact(row.sealed.output) for row in self._rows)
+
+    def _copy(self) -> None:
+        """Send the rows by COPY; the head follows with the commit."""
+        link, key, statements = self._link, self._track.key, self._statements
+        if self._before:
+            link.pipeline(self._before)
+            self._before = []
+        link.copy(statements.copy_records, copied([key, *row_values(row)] for row in self._rows))
+        pieces = [row for row in self._rows if has_artifact(row.sealed.output)]
+        if pieces:
+            link.copy(statements.copy_artifacts, copied(_pieces(key, pieces)))
+        self._rows = []
+
+
+def has_artifact(output: bytes | None) -> bool:
+    """Whether an output is too large to lie beside its record."""
+    return output is not None and len(output) > INLINE_OUTPUT
+
+
+def _pieces(key: bytes, rows: Iterable[Row]) -> Iterator[list[bytes | None]]:
+    for row in rows:
+        assert row.sealed.output is not None
+        for chunk, (digest, data) in enumerate(pack(row.sealed.output)):
+            yield [key, int8(row.position), int4(chunk), digest, data]
+
+
+def _row_arrays(rows: Sequence[Row]) -> list[bytes]:
+    columns = zip(*(row_values(row) for row in rows), strict=True) if rows else [()] * len(_KINDS)
+    return [array(kind, column) for kind, column in zip(_KINDS, columns, strict=True)]
+
+
+_KINDS = (INT8, BYTEA, BYTEA, INT8, INT8, *[BYTEA] * 6)
+
+
+def _require_moved(result: PGresult) -> None:
+    if not result.ntuples:
+        raise Miss
+    if result.get_value(0, 0) not in DURABLE:
+        raise Interrupted("the server did not wait until the commit was durable")
+
+
+def pack_pointers(inline: dict[str, int], more: bool) -> bytes:
+    """The pointers of a head's row: compact JSON with sorted keys, ASCII."""
+    return json.dumps({**inline, MORE: 1} if more else inline, separators=(",", ":"), sort_keys=True).encode()
+
+
+def read_pointers(text: str | None, task_id: str) -> tuple[dict[str, int], bool]:
+    """(pointers, whether there are rows of their own) that a head's row says.
+
+    Raises TamperedError for what `pack_pointers` did not write.
+    """
+    try:
+        inline = json.loads(text or "")
+        more = inline.pop(MORE, 0) == 1
+        if all(type(position) is int for position in inline.values()) and pack_pointers(inline, more) == text.encode():  # type: ignore[union-attr]
+            return inline, more
+    except (ValueError, RecursionError, AttributeError, TypeError):
+        pass
+    raise TamperedError("the session's pointers were changed", task_id=task_id)
+
+
+def rfc3339(microseconds: int) -> str:
+    """The moment, counted from 1970, as records carry it."""
+    return (_START + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds") + "Z"
+
+
+def _integer(value: bytes | None) -> int:
+    return int.from_bytes(value or b"", "big", signed=True)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
