@@ -239,6 +239,9 @@ if TYPE_CHECKING:
         def sessions(self) -> Iterator[SessionKey]:
             """Every session, ours and others', in the order they were made."""
 
+        def newest_sessions(self, count: int) -> list[SessionKey]:
+            """The sessions that were made last, ours and others', newest first: at most so many."""
+
         def tip(self, session: SessionKey) -> Tip:
             """Where the session stands."""
 

@@ -280,6 +280,15 @@ class SqliteStore:
                 yield SessionKey(*row)
             after = rows[-1][0]
 
+    def newest_sessions(self, count: int) -> list[SessionKey]:
+        """See `Store.newest_sessions`."""
+        rows = self._query(
+            "SELECT s.number, coalesce(l.ledger_id, ''), s.task_id, s.header"
+            " FROM session s LEFT JOIN ledger l ON l.number = s.ledger ORDER BY s.number DESC LIMIT ?",
+            (count,),
+        )
+        return [SessionKey(*row) for row in rows]
+
     def tip(self, session: SessionKey) -> Tip:
         """See `Store.tip`."""
         rows = self._query(
