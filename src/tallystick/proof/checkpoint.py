@@ -24,9 +24,12 @@ MAX_TIMESTAMP = (1 << 63) - 1
 
 _LEAF = re.compile(
     r'\{"v":1,"kind":"checkpoint","at":"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d\.\d{6}Z)",'
-    r'"tasks":(0|[1-9]\d{0,15}),"heads":"([0-9a-f]{64})"\}',
+    r'"tasks":(0|[1-9]\d{0,15}),"heads":"([0-9a-f]{64})"'
+    r'(?:,"epoch":([1-9]\d{0,8}),"after":\{"origin":"(tallystick/[0-9a-f]{32}(?:/[1-9]\d{0,8})?)",'
+    r'"size":([1-9]\d{0,15}),"root":"([0-9a-f]{64})"\})?\}',
     re.ASCII,
 )
+_LONGEST_LEAF = 512
 
 
 class Checkpoint(Frozen):
@@ -115,10 +118,11 @@ def _opaque(text: str, what: str) -> bytes:
 class CheckpointLeaf(Frozen):
     """What one leaf of a ledger's own log states: at this time, so many tasks had these heads.
 
-    Raises InputError where a field cannot be one.
+    A leaf that begins a new epoch of the log says which, and cites the last checkpoint that is known of the
+    epochs before. Raises InputError where a field cannot be one.
     """
 
-    __slots__ = FIELDS = ("at", "tasks", "heads")
+    __slots__ = FIELDS = ("at", "tasks", "heads", "epoch", "after")
 
     at: str
     """RFC 3339 in UTC with six digits of fraction and `Z`."""
@@ -126,17 +130,29 @@ class CheckpointLeaf(Frozen):
     """The number of tasks in the map."""
     heads: bytes
     """The root of the head map: 32 bytes."""
+    epoch: int
+    """The epoch that begins with this leaf, 2 or more; 0 where none does."""
+    after: Checkpoint | None
+    """Where an epoch begins: the last checkpoint that its signer knew, which this log need not extend."""
 
-    def __init__(self, at: str, tasks: int, heads: bytes) -> None:
+    def __init__(self, at: str, tasks: int, heads: bytes, epoch: int = 0, after: Checkpoint | None = None) -> None:
         set_once(self, "at", at)
         set_once(self, "tasks", tasks)
         set_once(self, "heads", require_hash(heads, "the root of the head map"))
+        set_once(self, "epoch", epoch)
+        set_once(self, "after", after)
         if _LEAF.fullmatch(self._spelling()) is None or not _is_time(at):
             raise InputError(f"a checkpoint cannot be about {tasks} tasks at {quoted(at)}")
+        if (epoch < 2) if after is not None else epoch:
+            raise InputError(f"the epoch {epoch} cannot begin with this checkpoint")
 
     def _spelling(self) -> str:
         heads = self.heads.hex()
-        return f'{{"v":1,"kind":"checkpoint","at":"{self.at}","tasks":{self.tasks},"heads":"{heads}"}}'
+        text = f'{{"v":1,"kind":"checkpoint","at":"{self.at}","tasks":{self.tasks},"heads":"{heads}"'
+        if self.after is not None:
+            origin, size, root = self.after.origin, self.after.size, self.after.root.hex()
+            text += f',"epoch":{self.epoch},"after":{{"origin":"{origin}","size":{size},"root":"{root}"}}'
+        return text + "}"
 
     def encode(self) -> bytes:
         """The leaf's bytes: compact JSON with the fields in their fixed order."""
@@ -145,11 +161,13 @@ class CheckpointLeaf(Frozen):
     @classmethod
     def decode(cls, data: bytes) -> CheckpointLeaf:
         """The leaf that `encode` wrote as exactly these bytes. Raises InputError for any other spelling."""
-        match = _LEAF.fullmatch(data.decode("ascii", "replace")) if len(data) < 256 else None
+        match = _LEAF.fullmatch(data.decode("ascii", "replace")) if len(data) < _LONGEST_LEAF else None
         if match is None:
             raise InputError("this is not a checkpoint leaf of version 1")
-        at, tasks, heads = match.groups()
-        return cls(at, int(tasks), bytes.fromhex(heads))
+        at, tasks, heads, epoch, origin, size, root = match.groups()
+        if epoch is None:
+            return cls(at, int(tasks), bytes.fromhex(heads))
+        return cls(at, int(tasks), bytes.fromhex(heads), int(epoch), Checkpoint(origin, int(size), bytes.fromhex(root)))
 
 
 def _is_time(at: str) -> bool:

@@ -221,6 +221,24 @@ class HeadMap:
             values = dict(self._update_tiles(depth, values))
         return values[0][1:]
 
+    def check(self, keys: Iterable[bytes], root: bytes) -> None:
+        """Check that the tiles and heads on the way to each of `keys` are those of the map with this root.
+
+        So an update of these keys starts from that map, whoever kept its tiles. Raises CheckFailedError.
+        """
+        shift = KEY_BITS - self._depth
+        below = {_number(require_hash(key, "the key")) >> shift for key in keys}
+        expected = {0: root}
+        for depth in range(0, self._depth, _TILE_HEIGHT):
+            found: dict[int, bytes] = {}
+            for prefix in {child >> (self._depth - depth) for child in below}:
+                children = self._tile(depth, prefix)
+                _require_root(_levels(children)[-1][0], expected[prefix])
+                found.update({prefix << _TILE_HEIGHT | child: children[child] for child in range(16)})
+            expected = found
+        for prefix in below:
+            _require_root(self._from_heads(self._depth, prefix), expected[prefix])
+
     def prove(self, key: bytes) -> MapProof:
         """What the map holds for `key`, as of the last update."""
         number = _number(require_hash(key, "the key"))
@@ -270,6 +288,12 @@ class HeadMap:
     def _put(self, depth: int, prefix: int, children: list[bytes]) -> bytes:
         self._store.put_tile(depth, prefix, b"".join(children))
         return _levels(children)[-1][0]
+
+
+def _require_root(subtree: bytes, expected: bytes) -> None:
+    """The map's own root is known without the byte that tells what it is."""
+    if subtree[-len(expected) :] != expected:
+        raise CheckFailedError("what is kept of the map is not that of the map with its root")
 
 
 def _from_hex(text: object) -> bytes:

@@ -215,6 +215,10 @@ class SigningKey:
         key = self.key
         return f"PRIVATE+KEY+{key.name}+{key.key_id.hex()}+{base64_encode(bytes((key.key_type,)) + self._seed)}"
 
+    def named(self, name: str) -> SigningKey:
+        """The same key under another name. Raises InputError."""
+        return SigningKey(name, self.key.key_type, self._seed)
+
     def __repr__(self) -> str:
         return f"SigningKey({self.key.name!r}, key_id={self.key.key_id.hex()})"
 
