@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 TYPE_CHECKING = False
@@ -65,6 +64,7 @@ class Finished:
         recorder.record(line)
         self.exit_code = reason.exit_code
         self.spawned = False
-        if stderr is not None:
-            with contextlib.suppress(OSError):
-                os.write(stderr, line)
+        try:
+            os.write(-1 if stderr is None else stderr, line)
+        except OSError:
+            return

@@ -25,6 +25,7 @@ GRACE = 2.0
 
 _GROUP_CHECK = 0.05  # how often we look whether a group that was told to end has ended
 _FOREGROUND_CHECK = 0.5  # how often, in the background, we look whether we were brought to the front
+_HAND_OVER = 0.02  # how long what was written to a terminal may be on its way to us
 _LAST_SWEEP = 1 << 20  # the most that a pipe holds by default limits
 
 # poll, since neither epoll nor kqueue takes every kind of file; macOS's poll does not take terminals.
@@ -237,12 +238,24 @@ class Supervisor:
             return
         if not self._inbox.hears_signals or (desk.caller is None and not (desk.loan and desk.loan.has_terminal)):
             return  # nobody sits here who could make us go on
+        self._catch_up()
         if desk.caller is not None:
             desk.caller.restore()
         if desk.loan is not None:
             desk.loan.take_back(self._child.pid)
         self._inbox.stop_this_job()
         self._resume(was_stopped=True)
+
+    def _catch_up(self) -> None:
+        """Passes on what the command wrote before it stopped; a terminal hands it over with some delay."""
+        swept = 0
+        for source in self._desk.sources:
+            with _Selector() as alone:
+                alone.register(source.fd, selectors.EVENT_READ) if source.is_open else None
+                while source.is_open and swept < _LAST_SWEEP and alone.select(_HAND_OVER):
+                    data = source.read()
+                    self._record_if_any(data)
+                    swept += len(data)
 
     def _resume(self, *, was_stopped: bool) -> None:
         if self._desk.caller is not None:
