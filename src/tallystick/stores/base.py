@@ -287,5 +287,17 @@ if TYPE_CHECKING:
             With a session given, only what concerns it: the schema that guards it.
             """
 
+        def remember_proofs(self, proofs: Sequence[tuple[bytes, SessionKey, int]]) -> None:
+            """Keep where passing results stand: (what each is a result of, as a digest; session; position).
+
+            An index of this store alone, that no proof covers. Erasing a part of such an entry forgets it.
+            """
+
+        def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:
+            """Up to `limit` results kept under that digest, those of the newest session first.
+
+            Nothing is known of them but that they were kept: whoever uses one verifies it where it stands.
+            """
+
         def close(self) -> None:
             """Give the connections back. The store can no longer be used."""

@@ -30,6 +30,13 @@ class PostgresReader:
         """The rows of one statement. Raises StoreUnavailableError."""
         raise NotImplementedError
 
+    def remember_proofs(self, proofs: Sequence[tuple[bytes, SessionKey, int]]) -> None:
+        """See `Store.remember_proofs`. Nothing is kept here yet, so that nothing is found again."""
+
+    def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:  # noqa: ARG002
+        """See `Store.proofs`."""
+        return []
+
     def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:
         """See `Store.find`."""
         if not task_id or "\0" in task_id or clean_text(task_id) != task_id:

@@ -10,7 +10,7 @@ from tallystick.errors import NotFoundError, StoreUnavailableError, TamperedErro
 from tallystick.model.ids import require_task_id
 from tallystick.model.record import Sealed
 from tallystick.model.text import clean_text
-from tallystick.stores import forking
+from tallystick.stores import forking, sqlite_proofs
 from tallystick.stores import sqlite_schema as schema
 from tallystick.stores.appending import Work
 from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
@@ -168,7 +168,7 @@ class SqliteStore:
         self._truncate_log()
         return head
 
-    def _submit(self, work: Work) -> Head:
+    def _require_writable(self) -> None:
         if self.read_only:
             raise StoreUnavailableError(
                 "this ledger was opened for reading", where=self.path, advice="open it for writing"
@@ -184,6 +184,9 @@ class SqliteStore:
         except Exception:
             if len(requests) == 1:
                 raise
+
+    def _submit(self, work: Work) -> Head:
+        self._require_writable()
             self._one_by_one(requests)
 
     def _one_by_one(self, requests: list[Request]) -> None:
@@ -378,6 +381,27 @@ class SqliteStore:
         self._require_usable()
         with self._copying:
             backup(self.path, target, progress)
+
+    def remember_proofs(self, proofs: Sequence[tuple[bytes, SessionKey, int]]) -> None:
+        """See `Store.remember_proofs`."""
+        self._require_writable()
+        with self._writing, self._locked():
+            connection: sqlite3.Connection | None = None
+            try:
+                connection = self._writer or self._open_writer()
+                connection.execute("BEGIN IMMEDIATE")
+                sqlite_proofs.remember(connection, proofs)
+                connection.execute("COMMIT")
+            except BaseException as error:
+                if connection is not None and connection.in_transaction:
+                    connection.rollback()
+                if isinstance(error, sqlite3.Error):
+                    raise store_error(error, self.path) from None
+                raise
+
+    def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:
+        """See `Store.proofs`."""
+        return sqlite_proofs.find(self._query, digest, limit)
 
     # --- life
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK, TABLES, TRIGGERS
+from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK, SINCE, TABLES, TRIGGERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,10 +25,11 @@ def faults(query: Query) -> Iterator[Fault]:
 
 
 def schema_faults(query: Query) -> Iterator[Fault]:
-    """What differs between the file's tables and triggers and those that this version makes."""
+    """What differs between the file's tables and triggers and those that its schema version has."""
+    ((version,),) = query("PRAGMA user_version")
     rows = query("SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'trigger')")
     found = {(kind, name): sql for kind, name, sql in rows}
-    expected = {("table", name): sql for name, sql in TABLES.items()}
+    expected = {("table", name): sql for name, sql in TABLES.items() if SINCE.get(name, 1) <= version}
     expected |= {("trigger", name): sql for name, sql in TRIGGERS.items()}
     for (kind, name), sql in expected.items():
         if (kind, name) not in found:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x74616C79
 """`taly`: what the file's header says it is."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 POSITION_BITS = 32
 POSITION_MASK = (1 << POSITION_BITS) - 1
 MINIMUM = (3, 37, 0)
@@ -45,7 +45,14 @@ TABLES = {
         " first INTEGER NOT NULL, last INTEGER NOT NULL, salt BLOB, digest BLOB,"
         " PRIMARY KEY (session, key)) STRICT, WITHOUT ROWID"
     ),
+    "local_proof": (
+        "CREATE TABLE local_proof (digest BLOB NOT NULL, record INTEGER NOT NULL,"
+        " PRIMARY KEY (digest, record)) STRICT, WITHOUT ROWID"
+    ),
 }
+
+SINCE = {"local_proof": 2}
+"""The schema version that a table came with; 1 where it is not named."""
 
 _CLEARED_OR_KEPT = " AND ".join(
     f"(new.{column} IS old.{column} OR new.{column} IS NULL)"
@@ -154,7 +161,11 @@ def version(connection: sqlite3.Connection, where: str) -> int:
     return int(found)
 
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {}
+def _add_proofs(connection: sqlite3.Connection) -> None:
+    connection.execute(TABLES["local_proof"])
+
+
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_proofs}
 """From which version: the step to the next one, in the caller's transaction."""
 
 

@@ -172,6 +172,7 @@ class SqliteBatch(Batch):
         self._connection.execute(f"UPDATE record SET {cleared} WHERE id = ?", (record,))
         if "output" in parts:
             self._connection.execute("DELETE FROM artifact WHERE record = ?", (record,))
+        self._connection.execute("DELETE FROM local_proof WHERE record = ?", (record,))
         self._connection.execute(
             "UPDATE local_idempotency SET salt = NULL, digest = NULL WHERE session = ? AND first <= ? AND last >= ?",
             (session.number, position, position),
