@@ -23,6 +23,7 @@ from tallystick.stores.sqlite_connection import (
     connect_reader,
     connect_writer,
     require_sqlite,
+    roll_back,
     store_error,
 )
 from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK
@@ -93,6 +94,16 @@ class SqliteStore:
         return self._read_id()
 
     def _read_id(self) -> str:
+        try:
+            return self._id_as_it_is()
+        except sqlite3.OperationalError:
+            if not os.path.exists(f"{self.path}-journal"):
+                raise
+            with self._writing, self._lock:
+                roll_back(self.path)
+            return self._id_as_it_is()
+
+    def _id_as_it_is(self) -> str:
         with self._reading:
             connection = self._connection()
             if schema.version(connection, self.path):
@@ -173,6 +184,9 @@ class SqliteStore:
             raise StoreUnavailableError(
                 "this ledger was opened for reading", where=self.path, advice="open it for writing"
             )
+
+    def _submit(self, work: Work) -> Head:
+        self._require_writable()
         head: Head = self._commits.submit(work)
         return head
 
@@ -184,9 +198,6 @@ class SqliteStore:
         except Exception:
             if len(requests) == 1:
                 raise
-
-    def _submit(self, work: Work) -> Head:
-        self._require_writable()
             self._one_by_one(requests)
 
     def _one_by_one(self, requests: list[Request]) -> None:
@@ -371,17 +382,6 @@ class SqliteStore:
             return sqlite_faults.schema_faults(self._query)
         return sqlite_faults.faults(self._query)
 
-    def backup(self, target: str, progress: Callable[[int, int], None] | None = None) -> None:
-        """Copy the whole ledger, as it is at this moment, into a new file of its own.
-
-        Raises InputError where the target exists, StoreUnavailableError where it cannot be written.
-        """
-        from tallystick.stores.sqlite_backup import backup
-
-        self._require_usable()
-        with self._copying:
-            backup(self.path, target, progress)
-
     def remember_proofs(self, proofs: Sequence[tuple[bytes, SessionKey, int]]) -> None:
         """See `Store.remember_proofs`."""
         self._require_writable()
@@ -402,6 +402,17 @@ class SqliteStore:
     def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:
         """See `Store.proofs`."""
         return sqlite_proofs.find(self._query, digest, limit)
+
+    def backup(self, target: str, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy the whole ledger, as it is at this moment, into a new file of its own.
+
+        Raises InputError where the target exists, StoreUnavailableError where it cannot be written.
+        """
+        from tallystick.stores.sqlite_backup import backup
+
+        self._require_usable()
+        with self._copying:
+            backup(self.path, target, progress)
 
     # --- life
 

@@ -86,6 +86,15 @@ def connect_writer(path: str, *, create: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def roll_back(path: str) -> None:
+    """Undo what a killed process began before the write-ahead log was on: a reader may not."""
+    connection = _connect(path, "mode=rw")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    finally:
+        connection.close()
+
+
 def store_error(error: sqlite3.Error, path: str) -> TallystickError:
     """What an error of SQLite means to the person who uses the ledger."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
