@@ -7,7 +7,7 @@ from tallystick.workspace.binding import content_details
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from tallystick.model import Entry
     from tallystick.workspace import Snapshot
@@ -18,7 +18,7 @@ def with_content(
     snapshot: Snapshot,
     patterns: Sequence[str] = (),
     *,
-    products: Mapping[str, Sequence[str]] | None = None,
+    products: Mapping[str, Collection[str]] | None = None,
 ) -> Entry:
     """The entry with `details.content`: that content, and the digest of the inputs that the pathspecs match.
 

@@ -15,7 +15,7 @@ from tallystick.errors import TallystickError
 from tallystick.model.entry import Entry
 from tallystick.model.record import dropped_details
 from tallystick.workspace.binding import content_details
-from tallystick.workspace.changes import change_times, products, touched
+from tallystick.workspace.changes import change_times, touched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tallystick.capture.inbox import RunControl
+    from tallystick.capture.products import Left, Products
     from tallystick.capture.result import Finished
     from tallystick.ledger import Ledger
     from tallystick.stores.base import Head
@@ -35,6 +36,9 @@ DEFAULT_SECONDS = 24 * 3600
 DEADLINE_SLACK = 60
 NAMED_PATHS = 100
 """How many paths are named of those that moved."""
+SIGINT = 2
+DETAILS_ROOM = 900_000
+"""Bytes that an entry's details may take, with room for what is added to them."""
 
 
 class Judgement:
@@ -74,7 +78,7 @@ class Run:
         timeout: float | None = None,
         cwd: str | None = None,
         patterns: Sequence[str] = (),
-        products: Mapping[str, Sequence[str]] | None = None,
+        products: Callable[[Snapshot], Products] | None = None,
         environment: Mapping[str, Any] | None = None,
         judge: Callable[[Finished], Judgement] | None = None,
     ) -> None:
@@ -86,8 +90,8 @@ class Run:
         self.cwd = cwd
         """The folder to run it in; None for the caller's."""
         self.patterns = patterns
-        self.products = products or {}
-        """Path -> blob ids that earlier runs left: not inputs while they are that."""
+        self.products = products
+        """What earlier runs left, as it concerns some content: no inputs while they are that. None: not known."""
         self.environment = environment or {}
         """`variables`, `versions`, `platform` as the plan declares them."""
         self.judge = judge or by_exit_code
@@ -121,12 +125,27 @@ class NotRecordedError(TallystickError):
 
 
 def by_exit_code(finished: Finished) -> Judgement:
-    """`pass` for exit code 0, else `fail`."""
+    """`pass` for exit code 0, else `fail`; what was cut short never passes."""
     if finished.timed_out:
         return Judgement("fail", "timed out")
+    if number := cut_short_by(finished):
+        return Judgement("fail", f"cut short by signal {number}")
     if finished.signal is not None:
         return Judgement("fail", f"ended by signal {finished.signal}")
     return Judgement("pass" if finished.exit_code == 0 else "fail", f"exit code was {finished.exit_code}")
+
+
+def cut_short_by(finished: Finished) -> int:
+    """The signal by which a person, or whoever started it, ended the run before its end; 0 for none.
+
+    What they passed through us counts, whatever the command made of it, and so does an end by SIGINT, which is how
+    Ctrl-C on a terminal of the command's own looks.
+    """
+    if finished.timed_out:
+        return 0
+    if finished.forwarded is not None:
+        return finished.forwarded
+    return SIGINT if finished.signal == SIGINT or finished.exit_code == 128 + SIGINT else 0
 
 
 def run_command(
@@ -150,8 +169,9 @@ def run_command(
     digest = DigestTask(run.argv, cwd=run.cwd)
     try:
         content = before or workspace.snapshot()
+        surroundings = {**_where(run, workspace), **_observed(run, workspace)}
+        started = _record_start(ledger, run, content, surroundings, now)
         times = change_times(workspace, content.paths(run.patterns))
-        started = _record_start(ledger, run, content, now)
     except TallystickError as error:
         raise NotRecordedError(error, None) from None
     stdin, stdout, stderr = streams
@@ -168,15 +188,15 @@ def run_command(
     try:
         with content, workspace.snapshot() as after:
             judgement = run.judge(finished)
+            told, bound = _content_run(workspace, run, content, after, times)
             details = {
                 "run": {
                     **_outcome(finished, started.position, digest.result()),
-                    **_where(run, workspace),
-                    **_observed(run, workspace),
-                    **_content_run(workspace, run, content, after, times),
+                    **surroundings,
+                    **told,
                     **judgement.details,
                 },
-                "content": bound_content(run, content, after),
+                "content": bound,
             }
         head = ledger.append(run.task_id, _result_entry(run, finished, judgement, details))
     except TallystickError as error:
@@ -184,12 +204,14 @@ def run_command(
     return RunResult(finished, head, judgement.status)
 
 
-def _record_start(ledger: Ledger, run: Run, content: Snapshot, now: Callable[[float], str]) -> Head:
+def _record_start(
+    ledger: Ledger, run: Run, content: Snapshot, surroundings: Mapping[str, Any], now: Callable[[float], str]
+) -> Head:
     limit = run.timeout if run.timeout is not None else DEFAULT_SECONDS
     watcher = {name: value for name, value in this_process().items() if value}
-    bound = content_details(content, run.patterns, without=run.products)
+    bound = content_details(content, run.patterns, without=_known(run, content).left_out(content))
     bound.pop("changes", None)
-    details = {"run": {**watcher, "deadline": now(limit + DEADLINE_SLACK)}, "content": bound}
+    details = {"run": {**watcher, "deadline": now(limit + DEADLINE_SLACK), **surroundings}, "content": bound}
     entry = Entry(
         type="run_started",
         criterion_id=run.criterion_id,
@@ -198,6 +220,13 @@ def _record_start(ledger: Ledger, run: Run, content: Snapshot, now: Callable[[fl
         details=details,
     )
     return ledger.append(run.task_id, entry)
+
+
+def _known(run: Run, snapshot: Snapshot) -> Products:
+    """What earlier runs left, as it is known at this moment."""
+    from tallystick.capture.products import Products
+
+    return run.products(snapshot) if run.products else Products()
 
 
 def _outcome(finished: Finished, started: int, executable: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -210,13 +239,15 @@ def _outcome(finished: Finished, started: int, executable: Mapping[str, Any] | N
         found["signal"] = finished.signal
     if finished.timed_out:
         found["timed_out"] = True
+    if number := cut_short_by(finished):
+        found["cut_short"] = number
     if executable is not None:
         found["executable"] = dict(executable)
     return found
 
 
 def _where(run: Run, workspace: Workspace) -> dict[str, Any]:
-    """The folder that it ran in, from the root; left out for the root itself."""
+    """The folder that it runs in, from the root; left out for the root itself."""
     folder = os.path.relpath(os.path.realpath(run.cwd or os.getcwd()), workspace.root)
     return {} if folder == "." else {"cwd": folder}
 
@@ -235,51 +266,58 @@ def _content_run(
     before: Snapshot,
     after: Snapshot,
     times: Mapping[str, tuple[int, int, int, int]],
-) -> dict[str, Any]:
-    """The fingerprints before and after, what the run left, and which inputs moved or were touched."""
-    found: dict[str, Any] = {"before": before.fingerprint(), "after": after.fingerprint()}
-    made = made_by_run(run, before, after)
-    if made:
-        found["products"] = made
-    if moved := moved_inputs(run, before, after):
-        found["moved"] = moved
-    elif put_back := touched(times, change_times(workspace, times)):
-        found["touched"] = put_back[:NAMED_PATHS]
-    return found
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the run did to the content, for `details.run`, and what its result is bound to.
+
+    It is bound to the content before it, which is the content after it where no input moved.
+    """
+    from tallystick.capture.products import Left
+
+    left = Left(before, after, _known(run, after))
+    told: dict[str, Any] = {"before": before.fingerprint(), "after": after.fingerprint()}
+    bound = content_details(before, run.patterns, without=left.before)
+    if recorded := left.recorded():
+        told["products"] = recorded
+    if moved := moved_inputs(run, before, after, left):
+        told["moved"] = moved
+        del bound["inputs"]
+    else:
+        written = touched(times, change_times(workspace, times))
+        if put_back := [path for path in written if path not in left.before]:
+            told["touched"] = put_back[:NAMED_PATHS]
+    _make_room(told, bound)
+    return told, bound
 
 
-def made_by_run(run: Run, before: Snapshot, after: Snapshot) -> dict[str, str]:
-    """Untracked files that first appeared during the run, or products of earlier runs that it wrote anew."""
-    if before.tree == after.tree:
-        return {}
-    made = products(before, after)
-    for path, blobs in run.products.items():
-        was, now = before.blob(path), after.blob(path)
-        if was in blobs and now and now != was:
-            made[path] = now
-    return made
-
-
-def moved_inputs(run: Run, before: Snapshot, after: Snapshot) -> list[str]:
+def moved_inputs(run: Run, before: Snapshot, after: Snapshot, left: Left) -> list[str]:
     """The inputs whose content differs after the run, products apart; at most `NAMED_PATHS`."""
     if before.fingerprint() == after.fingerprint():
         return []
-    made = {path: [*run.products.get(path, ()), blob] for path, blob in made_by_run(run, before, after).items()}
-    without = {**run.products, **made}
-    if before.inputs_digest(run.patterns, without=without) == after.inputs_digest(run.patterns, without=without):
+    excused = left.excused()
+    if before.inputs_digest(run.patterns, without=excused) == after.inputs_digest(run.patterns, without=excused):
         return []
-    old = {path: (mode, blob) for mode, _, blob, path in before.matching(run.patterns)}
-    new = {path: (mode, blob) for mode, _, blob, path in after.matching(run.patterns)}
-    names = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
-    return [path for path in names if path not in without][:NAMED_PATHS]
+
+    def counted(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
+        matching = snapshot.matching(run.patterns)
+        return {path: (mode, blob) for mode, _, blob, path in matching if blob not in excused.get(path, ())}
+
+    old, new = counted(before), counted(after)
+    return sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))[:NAMED_PATHS]
 
 
-def bound_content(run: Run, before: Snapshot, after: Snapshot) -> dict[str, Any]:
-    """What the result is bound to: the content before, which is the content after where nothing moved."""
-    details = content_details(before, run.patterns, without=run.products)
-    if moved_inputs(run, before, after):
-        del details["inputs"]
-    return details
+def _make_room(told: dict[str, Any], bound: dict[str, Any]) -> None:
+    """Drops the names of changed files, then of products, where an entry could not hold them all."""
+    changes, products = bound.get("changes", {}), told.get("products", {})
+    if _size(changes) + _size(products) > DETAILS_ROOM:
+        del bound["changes"]
+        bound["changes_left_out"] = len(changes) + bound.get("changes_left_out", 0)
+    if _size(products) > DETAILS_ROOM:
+        del told["products"]
+
+
+def _size(names: Mapping[str, str]) -> int:
+    """About the bytes that they take as JSON."""
+    return sum(len(name.encode("utf-8", "surrogateescape")) + len(value) + 6 for name, value in names.items())
 
 
 def _result_entry(run: Run, finished: Finished, judgement: Judgement, details: dict[str, Any]) -> Entry:

@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from tallystick.stores.base import Head
+
 BRANCH_VARIABLES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
 
 
@@ -60,6 +62,13 @@ def ledger_place(options: argparse.Namespace) -> str:
     url: str = options.ledger or find_ledger(os.getcwd(), os.environ) or place_for_new(os.getcwd())[0]
     path = sqlite_path(url) or ("" if "://" in url else url)
     return os.path.realpath(path) if path else url.rpartition("@")[2]
+
+
+def remember(options: argparse.Namespace, ledger: Ledger, task_id: str, head: Head) -> None:
+    """Keep the head that was just written as seen, so that a later history without it is named."""
+    from tallystick.gate.memory import SeenHeads
+
+    SeenHeads(ledger_place(options), os.environ).remember(ledger, task_id, head)
 
 
 def position_of(ledger: Ledger, task_id: str, name: str) -> int:

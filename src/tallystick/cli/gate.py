@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 from tallystick.cli.context import new_task_of, open_ledger, task_of
@@ -42,7 +43,8 @@ def open_case(options: argparse.Namespace, task_id: str, *, write: bool = False,
             pending.discard()
             plan.discard()
             raise
-    return Case(ledger, workspace, task_id, snapshot=pending, plan=plan, interrupted=interrupted)
+    command = f"notch --ledger {shlex.quote(options.ledger)}" if options.ledger else "notch"
+    return Case(ledger, workspace, task_id, snapshot=pending, plan=plan, interrupted=interrupted, command=command)
 
 
 def interrupted(attempt: Attempt) -> bool:
@@ -75,7 +77,7 @@ def _gate(options: argparse.Namespace) -> int:
     if options.accept_history:
         seen.forget()
     with open_case(options, task_id, required=False) as case:
-        if case.ledger is None and seen.seen(task_id) is not None:
+        if case.ledger is None and seen.any:
             raise TamperedError(
                 "the ledger that was seen here is gone",
                 where=_place(options),
@@ -157,7 +159,7 @@ def _why(options: argparse.Namespace) -> int:
                 "reason": state.reason,
                 "grade": str(state.grade) if state.grade else None,
                 "forgeable_by": state.grade.forgeable_by if state.grade else None,
-                "changed": list(state.changed),
+                "changed": list(state.changed_paths),
                 "passes": state.passes,
                 "fails": state.fails,
                 "unfalsified": state.unfalsified,

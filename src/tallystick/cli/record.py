@@ -6,7 +6,7 @@ import os
 import sys
 
 from tallystick.capture.run import own_files
-from tallystick.cli.context import new_task_of, open_ledger, read_argument
+from tallystick.cli.context import new_task_of, open_ledger, read_argument, remember
 from tallystick.cli.parser import Command, add_task
 from tallystick.cli.terminal import print_json
 from tallystick.errors import InputError
@@ -71,6 +71,7 @@ def _record(options: argparse.Namespace) -> int:
     with open_ledger(options, write=True) as ledger:
         entry = _bound(entry, ledger, task_id)
         head = ledger.append(task_id, entry, idempotency_key=options.idempotency_key)
+        remember(options, ledger, task_id, head)
         return report(ledger, task_id, head, options)
 
 
@@ -84,8 +85,9 @@ def _bound(entry: Entry, ledger: Ledger, task_id: str) -> Entry:
     with workspace.snapshot() as snapshot:
         plan = plan_for(workspace, task_id, snapshot) if entry.criterion_id else None
         criterion = plan.task.criterion(entry.criterion_id) if plan else None
-        bound = bound_by(criterion, ledger, task_id)
-        return with_content(entry, snapshot, bound.get("patterns", ()), products=bound.get("products"))
+        bound = bound_by(criterion, ledger, task_id, planned=plan is not None)
+        left_out = bound["products"](snapshot).left_out(snapshot) if "products" in bound else None
+        return with_content(entry, snapshot, bound.get("patterns", ()), products=left_out)
 
 
 def _optional_id(value: str, what: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tallystick.cli.context import new_task_of, open_ledger
+from tallystick.cli.context import new_task_of, open_ledger, remember
 from tallystick.cli.parser import Command, add_task
 from tallystick.errors import InputError, TallystickError
 from tallystick.model.ids import require_id
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from tallystick.capture.products import Products
     from tallystick.capture.result import Finished
     from tallystick.capture.run import Judgement, Run, RunResult
     from tallystick.gate.case import PendingPlan, PlanInForce
@@ -42,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
         raise InputError("--timeout is a number of seconds above 0")
     workspace = Workspace.find(os.getcwd(), exclude=ledger_files(options))
     pending = workspace.start_snapshot()
-    planned = start_plan(workspace)
+    planned = start_plan(workspace, needed=bool(options.criterion and not options.command))
     try:
         ledger = open_ledger(options, write=True)
     except TallystickError as error:
@@ -54,6 +55,7 @@ def _run(options: argparse.Namespace) -> int:
         run = what_to_run(options, task_id, ledger, plan)
         run.cwd = None if options.command else workspace.root
         result = run_command(ledger, workspace, run, before=snapshot, now=seconds_from_now)
+        remember(options, ledger, task_id, result.head)
     _report(result, run.command, options, task_id)
     return result.finished.exit_code
 
@@ -63,9 +65,12 @@ def has_plan(workspace: Workspace) -> bool:
     return os.path.exists(os.path.join(workspace.root, "tallystick.toml"))
 
 
-def start_plan(workspace: Workspace) -> PendingPlan | None:
-    """The search for the plan in force, begun in the background; None where the work tree has no plan."""
-    if not has_plan(workspace):
+def start_plan(workspace: Workspace, *, needed: bool = False) -> PendingPlan | None:
+    """The search for the plan in force, begun in the background; None where the work tree has no plan.
+
+    `needed`: look on the base even then, where whoever deletes the plan does not get rid of it.
+    """
+    if not needed and not has_plan(workspace):
         return None
     from tallystick.gate.case import PendingPlan
 
@@ -94,23 +99,32 @@ def what_to_run(options: argparse.Namespace, task_id: str, ledger: Ledger, plan:
         criterion_id=criterion_id,
         phase_id=phase,
         timeout=options.timeout,
-        **bound_by(criterion, ledger, task_id),
+        **bound_by(criterion, ledger, task_id, planned=plan is not None),
     )
 
 
-def bound_by(criterion: Criterion | None, ledger: Ledger, task_id: str) -> dict[str, Any]:
-    """What the plan's criterion binds a run to: inputs, environment, expectation, and what runs left before."""
-    if criterion is None:
+def bound_by(criterion: Criterion | None, ledger: Ledger, task_id: str, *, planned: bool = False) -> dict[str, Any]:
+    """What the plan's criterion binds a run to: inputs, environment, expectation, and what runs left before.
+
+    `planned`: there is a plan, so that the products of a run count for other criteria even where it has none.
+    """
+    if criterion is None and not planned:
         return {"judge": _judge_without_plan}
     from tallystick.gate.content import pathspecs
     from tallystick.gate.evidence import Evidence
     from tallystick.gate.judgement import judge_run
+    from tallystick.gate.products import known_products
 
+    def products(snapshot: Snapshot) -> Products:
+        return known_products(ledger, Evidence(ledger, task_id), snapshot)
+
+    if criterion is None:
+        return {"judge": judge_run(None), "products": products}
     return {
         "judge": judge_run(criterion.expect),
         "patterns": pathspecs(criterion.inputs),
         "environment": criterion.environment.as_dict(),
-        "products": Evidence(ledger, task_id).products(),
+        "products": products,
     }
 
 

@@ -85,6 +85,11 @@ class Attempt(Frozen):
         return {path: blob for path, blob in as_object(self.run.get("products")).items() if isinstance(blob, str)}
 
     @property
+    def cut_short(self) -> int:
+        """The signal by which somebody ended the run before its end, so that it shows nothing; 0 for none."""
+        return _integer(self.run.get("cut_short")) or 0
+
+    @property
     def environment(self) -> Mapping[str, Any]:
         """The declared environment as it was: `variables`, `versions`, `platform`."""
         return as_object(self.run.get("environment"))
@@ -97,8 +102,7 @@ class Attempt(Frozen):
     @property
     def began(self) -> int:
         """The position of the `run_started` that this result ends; 0 for none."""
-        started = self.run.get("started")
-        return started if isinstance(started, int) and not isinstance(started, bool) else 0
+        return _integer(self.run.get("started")) or 0
 
     @property
     def tests(self) -> Mapping[str, Any]:
@@ -115,13 +119,22 @@ class Attempt(Frozen):
         """How many tests were skipped; None where nobody counted."""
         return self._count("skipped")
 
+    @property
+    def errors(self) -> int:
+        """How many tests broke without a verdict."""
+        return self._count("errors") or 0
+
     def _count(self, name: str) -> int | None:
-        count = as_object(self.tests.get("counts")).get(name)
-        return count if isinstance(count, int) and not isinstance(count, bool) else None
+        return _integer(as_object(self.tests.get("counts")).get(name))
 
 
-def attempt_of(recorded: Recorded, ledger_id: str) -> Attempt | None:
-    """The attempt that an entry is; None where it is neither the beginning of a run nor a result."""
+def attempt_of(
+    recorded: Recorded, ledger_id: str, *, borne_out: bool = False, grade: Grade = Grade.CLAIMED
+) -> Attempt | None:
+    """The attempt that an entry is; None where it is neither the beginning of a run nor a result.
+
+    `borne_out`: whether the ledger bears out what it says of a run (`ends_run`); `grade` is what that makes of it.
+    """
     entry = recorded.entry
     if entry.type == STARTED:
         kind = "started"
@@ -129,8 +142,8 @@ def attempt_of(recorded: Recorded, ledger_id: str) -> Attempt | None:
         kind = "result"
     else:
         return None
-    run = as_object(entry.details.get("run"))
-    observed = isinstance(run.get("exit_code"), int) and bool(run.get("started"))
+    run = as_object(entry.details.get("run")) if borne_out or kind == "started" else {}
+    code = _integer(run.get("exit_code"))
     return Attempt(
         position=recorded.position,
         ledger_id=ledger_id,
@@ -140,13 +153,36 @@ def attempt_of(recorded: Recorded, ledger_id: str) -> Attempt | None:
         command=entry.command,
         status=entry.status,
         reason=entry.reason,
-        exit_code=run["exit_code"] if observed else entry.exit_code,
-        grade=Grade.OBSERVED if observed else Grade.CLAIMED,
+        exit_code=entry.exit_code if code is None else code,
+        grade=grade,
         run=run,
         content=as_object(entry.details.get("content")),
         erased=recorded.erased,
         output_known="output" not in recorded.erased,
     )
+
+
+def started_by(recorded: Recorded) -> int:
+    """The position of the `run_started` that a result says it ends; 0 for none."""
+    return _integer(as_object(recorded.entry.details.get("run")).get("started")) or 0
+
+
+def ends_run(recorded: Recorded, started: Recorded | None) -> bool:
+    """Whether a result is what a run that `started` came to: the same command on the same content.
+
+    That is what `notch run` writes; a result that only says so of itself is a claim.
+    """
+    entry = recorded.entry
+    run = as_object(entry.details.get("run"))
+    if started is None or _integer(run.get("exit_code")) is None or started_by(recorded) != started.position:
+        return False
+    began = started.entry
+    if began.type != STARTED or started.position >= recorded.position or began.criterion_id != entry.criterion_id:
+        return False
+    if not {"text", "details"}.isdisjoint((*started.erased, *recorded.erased)):
+        return "details" not in recorded.erased
+    tree = as_object(began.details.get("content")).get("tree")
+    return began.command == entry.command and tree == as_object(run.get("before")).get("tree")
 
 
 def as_object(value: Any) -> Mapping[str, Any]:
@@ -160,3 +196,7 @@ def _text(value: Any) -> str:
 
 def _texts(value: Any) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, (list, tuple)) else ()
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -12,6 +12,8 @@ from tallystick.workspace.git import GitError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tallystick.workspace import Workspace
     from tallystick.workspace.git import Child
 
@@ -28,7 +30,7 @@ _DEFAULTS = (
 class Base(Frozen):
     """The base that the content in front of us is judged by."""
 
-    __slots__ = FIELDS = ("commit", "branch", "plan", "word")
+    __slots__ = FIELDS = ("commit", "branch", "plan", "word", "tasks")
 
     commit: str
     """The base commit; empty where there is no commit yet, and outside git."""
@@ -38,12 +40,22 @@ class Base(Frozen):
     """The plan on the base; None where there is none."""
     word: str
     """What a person should know about how it was found; may be empty."""
+    tasks: tuple[str, ...]
+    """The tasks whose name may be the branch's: their sessions hold what was shown on it."""
 
-    def __init__(self, commit: str = "", branch: str = "", plan: Plan | None = None, word: str = "") -> None:
+    def __init__(
+        self,
+        commit: str = "",
+        branch: str = "",
+        plan: Plan | None = None,
+        word: str = "",
+        tasks: tuple[str, ...] = (),
+    ) -> None:
         set_once(self, "commit", commit)
         set_once(self, "branch", branch)
         set_once(self, "plan", plan)
         set_once(self, "word", word)
+        set_once(self, "tasks", tasks)
 
 
 class PendingBase:
@@ -53,7 +65,7 @@ class PendingBase:
         self._workspace = workspace
         self._refs: Child | None = None
         if workspace.is_git:
-            self._refs = workspace.git.start("for-each-ref", "--format=%(refname) %(objectname)", *_DEFAULTS)
+            self._refs = workspace.git.start("for-each-ref", "--format=%(refname) %(objectname) %(symref)", *_DEFAULTS)
 
     def discard(self) -> None:
         """Give it up."""
@@ -68,18 +80,23 @@ class PendingBase:
         """
         if self._refs is None:
             return Base()
-        refs = dict(line.split(" ") for line in self._refs.result().decode("utf-8", "replace").splitlines())
+        printed = self._refs.result().decode("utf-8", "replace")
+        refs = {name: (oid, target) for name, oid, target in (line.split(" ") for line in printed.splitlines())}
         if not commit:
             return Base()
         branch = next((name for name in _DEFAULTS if name in refs), "")
-        found, word = self._merge_base(commit, branch, refs.get(branch, "")) if branch else (commit, "")
+        found, word = commit, "no protected branch is here, so the commit that is checked out is its own base"
+        if branch:
+            tip, target = refs[branch]
+            branch = target or branch
+            found, word = self._merge_base(commit, branch, tip)
         plan = self._plan_at(found)
         named = (plan or tree_plan or Plan()).gate.base
         if named and named != branch:
             branch = named
             found, word = self._merge_base(commit, named, self._resolve(named))
             plan = self._plan_at(found)
-        return Base(found, branch, plan, word)
+        return Base(found, branch, plan, word, tuple(_tasks_of(branch)))
 
     def _resolve(self, revision: str) -> str:
         git = self._workspace.git
@@ -105,6 +122,19 @@ class PendingBase:
     def _plan_at(self, commit: str) -> Plan | None:
         data = read_blob(self._workspace, f"{commit}:{PLAN_FILE}")
         return None if data is None else read_plan(data, where=f"{PLAN_FILE} of {commit[:12]}")
+
+
+def _tasks_of(branch: str) -> Iterator[str]:
+    """Which tasks a branch may stand for: `refs/remotes/origin/main` for `main`; `a/b` for itself and for `b`."""
+    for prefix, of_remote in (("refs/heads/", False), ("refs/remotes/", True)):
+        if branch.startswith(prefix):
+            name = branch.removeprefix(prefix)
+            yield name.split("/", 1)[-1] if of_remote else name
+            return
+    if branch:
+        yield branch
+    if "/" in branch:
+        yield branch.split("/", 1)[1]
 
 
 def read_blob(workspace: Workspace, name: str) -> bytes | None:

@@ -6,8 +6,9 @@ from tallystick.gate.attempts import as_object
 from tallystick.gate.base import PendingBase
 from tallystick.gate.content import ContentInFront
 from tallystick.gate.evidence import Evidence
-from tallystick.gate.freshness import CriterionState, described, judge_criterion
+from tallystick.gate.freshness import Bench, CriterionState, described, judge_criterion
 from tallystick.gate.plan import PLAN_FILE, Plan, read_plan
+from tallystick.gate.products import known_products
 from tallystick.gate.weakening import Weakening, in_force, weakened
 
 TYPE_CHECKING = False
@@ -69,24 +70,33 @@ class Case:
         snapshot: PendingSnapshot | None = None,
         plan: PendingPlan | None = None,
         interrupted: Callable[[Attempt], bool],
+        command: str = "notch",
     ) -> None:
+        """`command` is how `notch` is called for this ledger, in the commands that are proposed."""
         pending_plan = plan or PendingPlan(workspace)
         pending = snapshot or workspace.start_snapshot()
         self.task_id = task_id
         self.ledger = ledger
         """None where there is no ledger yet: then nothing is proved."""
         self.workspace = workspace
+        self.command = command
         self.evidence = Evidence(ledger, task_id)
         self.snapshot = pending.result()
         self.plan = pending_plan.result(task_id, self.snapshot)
-        self.content = ContentInFront(workspace, self.snapshot, self.evidence.products())
-        self._interrupted = interrupted
+        products = known_products(ledger, self.evidence, self.snapshot)
+        self.content = ContentInFront(workspace, self.snapshot, products)
+        self._bench = Bench(
+            self.content,
+            output=lambda one: self.evidence.session(one.ledger_id).output(one.position),
+            interrupted=interrupted,
+            flaky_passes=self.plan.whole.gate.flaky_passes,
+        )
         self._attempts: dict[str, list[Attempt]] = {}
         self._states: list[CriterionState] | None = None
         self._weakened: list[Weakening] | None = None
         self._protected: list[str] | None = None
         self._base: Snapshot | None = None
-        self._base_evidence: Evidence | None = None
+        self._base_evidence: list[Evidence] | None = None
 
     def attempts(self, criterion_id: str) -> list[Attempt]:
         """The attempts on a criterion, newest first."""
@@ -103,14 +113,7 @@ class Case:
 
     def state(self, criterion: Criterion) -> CriterionState:
         """The criterion's state. What decides it is proved to lie under the session's head."""
-        state = judge_criterion(
-            criterion,
-            self.attempts(criterion.id),
-            self.content,
-            output=lambda one: self.evidence.session(one.ledger_id).output(one.position),
-            interrupted=self._interrupted,
-            flaky_passes=self.plan.whole.gate.flaky_passes,
-        )
+        state = judge_criterion(criterion, self.attempts(criterion.id), self._bench)
         if state.deciding is not None:
             self.evidence.session(state.deciding.ledger_id).prove(state.deciding.position)
         return state
@@ -145,17 +148,17 @@ class Case:
 
     def attempts_on_base(self, criterion_id: str) -> list[Attempt]:
         """The attempts on a criterion in the session of the protected branch, if the ledger has that."""
-        name = self.plan.base.branch.removeprefix("refs/heads/").removeprefix("refs/remotes/").split("/", 1)[-1]
-        if not name or name == self.task_id:
-            return []
         if self._base_evidence is None:
-            self._base_evidence = Evidence(self.ledger, name)
-        return self._base_evidence.attempts(criterion_id)
+            self._base_evidence = [Evidence(self.ledger, name) for name in self.plan.base.tasks if name != self.task_id]
+        return [one for evidence in self._base_evidence for one in evidence.attempts(criterion_id)]
 
     def is_about_this(self, recorded: Recorded) -> bool:
         """Whether an entry (a review) is about the whole content in front of us."""
         content = as_object(recorded.entry.details.get("content"))
-        return not content.get("patterns") and content.get("inputs") == self.content.digest(())
+        if content.get("patterns") or not content.get("inputs"):
+            return False
+        same = content["inputs"] == self.content.digest(())
+        return same or (bool(self.content.left_out) and self.content.changed(content, ()) == [])
 
     def close(self) -> None:
         """Give the snapshots and the ledger back."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from tallystick.capture.products import Products
     from tallystick.gate.plan import Criterion, Environment
     from tallystick.workspace import Snapshot, Workspace
     from tallystick.workspace.changes import Change
@@ -23,18 +24,20 @@ def pathspecs(patterns: Sequence[str]) -> tuple[str, ...]:
 class ContentInFront:
     """What the files are now, less what recorded runs left behind."""
 
-    def __init__(self, workspace: Workspace, snapshot: Snapshot, products: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, workspace: Workspace, snapshot: Snapshot, products: Products) -> None:
         self.workspace = workspace
         self.snapshot = snapshot
-        self.products = products
+        self.left_out = products.left_out(snapshot)
+        """What is no input while it is that: path -> blob ids."""
         self._digests: dict[tuple[str, ...], str] = {}
         self._environments: dict[Environment, dict[str, Any]] = {}
+        self._earlier: dict[str, Snapshot] = {}
 
     def digest(self, patterns: Sequence[str]) -> str:
         """The inputs digest of the files that the pathspecs match, products left out."""
         wanted = tuple(patterns)
         if wanted not in self._digests:
-            self._digests[wanted] = self.snapshot.inputs_digest(wanted, without=self.products)
+            self._digests[wanted] = self.snapshot.inputs_digest(wanted, without=self.left_out)
         return self._digests[wanted]
 
     def holds(self, inputs: str, patterns: Sequence[str], criterion: Criterion) -> bool | None:
@@ -65,18 +68,37 @@ class ContentInFront:
         return self._environments[declared]
 
     def changed(self, content: Mapping[str, Any], patterns: Sequence[str]) -> list[Change] | None:
-        """Which files that the pathspecs match are not as in that evidence; None where the commit is gone."""
+        """Which inputs are not as in that evidence, products apart; None where nobody can name them all.
+
+        That is so where the commit is gone, or where more had changed than was kept.
+        """
         from tallystick.workspace import changed_paths
 
         then = (str(content.get("commit", "")), as_object(content.get("changes")))
         found = changed_paths(self.workspace, then, self.snapshot, pathspecs(patterns))
-        if found is None:
+        if found is None or content.get("changes_left_out"):
             return None
-        return [change for change in found if not self._is_product(change.path)]
+        return [change for change in found if not self._is_excused(change, *then)]
 
-    def _is_product(self, path: str) -> bool:
-        left = self.products.get(path, ())
-        return bool(left) and self.snapshot.blob(path) in ("", *left)
+    def _is_excused(self, change: Change, commit: str, changes: Mapping[str, Any]) -> bool:
+        """Whether all that changed is what runs left: on either side there is a product, or nothing."""
+        return all(
+            self._no_input(path, self.snapshot.blob(path)) and self._no_input(path, self._then(path, commit, changes))
+            for path in filter(None, (change.path, change.was))
+        )
+
+    def _no_input(self, path: str, blob: str) -> bool:
+        return not blob or blob in self.left_out.get(path, ())
+
+    def _then(self, path: str, commit: str, changes: Mapping[str, Any]) -> str:
+        """The blob id that the path had in that evidence; empty where there was no such file."""
+        if path in changes:
+            return str(changes[path]).partition(" ")[0]
+        if not commit:
+            return ""
+        if commit not in self._earlier:
+            self._earlier[commit] = self.workspace.tree_snapshot(commit)
+        return self._earlier[commit].blob(path)
 
 
 def environment_difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:

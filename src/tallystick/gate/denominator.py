@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tallystick.gate.content import pathspecs
-from tallystick.gate.freshness import FLAKY, PASS
+from tallystick.gate.freshness import FLAKY, PASS, is_its_command
 from tallystick.gate.grades import Grade
 from tallystick.gate.weakening import Weakening
 
@@ -27,23 +27,45 @@ def shrunken(case: Case) -> list[Weakening]:
 
 def _compared(case: Case, state: CriterionState) -> Iterator[Weakening]:
     now = state.deciding
-    if now is None or now.executed is None:
+    if now is None or now.grade < Grade.OBSERVED:
         return
     before = [one for one in _before(case, state, now) if one.executed is not None]
     if not before:
         return
-    most = max(one.executed or 0 for one in before)
+    if now.executed is None:
+        most = max(_verdicts(state, one) for one in before)
+        if most:
+            yield Weakening(state.criterion.id, "tests are no longer counted", str(most))
+        return
+    before = [one for one in before if _unit(one) == _unit(now)]
+    most = max((_verdicts(state, one) for one in before), default=0)
     if now.executed < most:
         yield Weakening(state.criterion.id, "fewer tests were executed", str(most), str(now.executed))
-    fewest = min(one.skipped or 0 for one in before)
-    if (now.skipped or 0) > fewest:
+    # A run that failed may have ended before the tests that it would have skipped.
+    ended_well = state.criterion.expect.exit.allows
+    fewest = min((one.skipped or 0 for one in before if ended_well(one.exit_code)), default=None)
+    if fewest is not None and (now.skipped or 0) > fewest:
         yield Weakening(state.criterion.id, "more tests were skipped", str(fewest), str(now.skipped))
 
 
+def _verdicts(state: CriterionState, one: Attempt) -> int:
+    """How many tests came to a verdict. One that breaks beside its test (in a teardown) would count twice."""
+    broken = 0 if state.criterion.expect.exit.allows(one.exit_code) else one.errors
+    return (one.executed or 0) - broken
+
+
+def _unit(one: Attempt) -> str:
+    """What its counts count: tests, packages, …"""
+    return str(one.tests.get("unit", "tests"))
+
+
 def _before(case: Case, state: CriterionState, now: Attempt) -> Sequence[Attempt]:
-    """The results to compare with: watched runs of the criterion that ended well."""
+    """The results to compare with: watched runs of the same command, those that failed too.
+
+    Deleting the test that fails would be the cheapest way to a pass.
+    """
     patterns = pathspecs(state.criterion.inputs)
-    seen = [one for one in _watched(case, state.criterion.id) if one is not now]
+    seen = [one for one in _watched(case, state) if one is not now]
     base = base_digest(case, patterns)
     if base and base == case.content.digest(patterns):
         return [one for one in seen if one.inputs == now.inputs]
@@ -51,9 +73,10 @@ def _before(case: Case, state: CriterionState, now: Attempt) -> Sequence[Attempt
     return on_base or [one for one in seen if not (one.ledger_id == now.ledger_id and one.position > now.position)]
 
 
-def _watched(case: Case, criterion_id: str) -> Iterator[Attempt]:
-    for one in [*case.attempts(criterion_id), *case.attempts_on_base(criterion_id)]:
-        if one.kind == "result" and one.grade >= Grade.OBSERVED and one.exit_code == 0:
+def _watched(case: Case, state: CriterionState) -> Iterator[Attempt]:
+    criterion = state.criterion
+    for one in [*case.attempts(criterion.id), *case.attempts_on_base(criterion.id)]:
+        if one.kind == "result" and one.grade >= Grade.OBSERVED and is_its_command(criterion, one):
             yield one
 
 
@@ -61,4 +84,4 @@ def base_digest(case: Case, patterns: tuple[str, ...]) -> str:
     """The inputs digest of the base's content; empty where there is no base."""
     if not case.plan.base.commit:
         return ""
-    return case.base_snapshot().inputs_digest(patterns, without=case.content.products)
+    return case.base_snapshot().inputs_digest(patterns, without=case.content.left_out)

@@ -1,138 +1,20 @@
-"""What the ledger holds about a task, read so that a change to what is judged cannot go unnoticed.
-
-Sealed parts are checked against the record whenever one is read, and what decides a verdict is proved to lie in
-the tree under the session's head. Verifying the rest is `notch verify`'s work.
-"""
+"""What the ledger holds about a task: its sessions, the attempts in them, and what their runs left."""
 
 from __future__ import annotations
 
-from hashlib import sha256
-
-from tallystick.errors import CheckFailedError, InputError, TamperedError
-from tallystick.gate.attempts import Attempt, as_object, attempt_of
-from tallystick.ledger import Recorded, StoredTree
-from tallystick.model.record import PARTS, decode_record, missing_parts, open_entry
-from tallystick.proof.merkle import inclusion_proof, leaf_hash, verify_inclusion
+from tallystick.gate.attempts import as_object, attempt_of, ends_run, started_by
+from tallystick.gate.grades import Grade
+from tallystick.gate.history import SessionHistory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator
 
-    from tallystick.ledger import Ledger
-    from tallystick.stores.base import Head, Row, SessionKey, Tip
+    from tallystick.gate.attempts import Attempt
+    from tallystick.ledger import Ledger, Recorded
 
-THREAD_LIMIT = 1_000
-"""How many entries of a criterion, a type, are looked at: the newest. More would make a hook slow."""
-
-
-class SessionEvidence:
-    """One session's entries by criterion and by type, newest first."""
-
-    def __init__(self, ledger: Ledger, key: SessionKey) -> None:
-        self.key = key
-        self.own = key.ledger_id == ledger.ledger_id
-        self._ledger = ledger
-        self._store = ledger.store
-        self._tree = StoredTree(ledger.store, key)
-        self._rows: dict[int, tuple[Row, Recorded]] = {}
-        self._proved: set[int] = set()
-        self.tip: Tip = ledger.store.tip(key)
-        self._prove_end()
-
-    @property
-    def head(self) -> Head:
-        """The session's head, as of which all of this is."""
-        return self.tip.head()
-
-    def by_criterion(self, criterion_id: str) -> Iterator[Recorded]:
-        """The entries that name the criterion, newest first."""
-        return self._thread(f"c{criterion_id}", lambda row: row.criterion_before)
-
-    def by_type(self, type_: str) -> Iterator[Recorded]:
-        """The entries of that type, newest first."""
-        return self._thread(f"t{type_}", lambda row: row.type_before)
-
-    def _thread(self, pointer: str, before: Callable[[Row], int]) -> Iterator[Recorded]:
-        position = self._store.pointer(self.key, pointer)
-        for _ in range(THREAD_LIMIT):
-            if not position:
-                return
-            row, recorded = self._read(position)
-            if position <= self.tip.position:
-                yield recorded
-            following = before(row)
-            if following >= position:
-                raise TamperedError("its links do not lead back", task_id=self.key.task_id, position=position)
-            position = following
-
-    def at(self, position: int) -> Recorded | None:
-        """The entry at a position; None where there is none up to the head."""
-        if not 0 < position <= self.tip.position:
-            return None
-        return self._read(position)[1]
-
-    def output(self, position: int) -> bytes:
-        """The kept output of the entry, checked against its record."""
-        row, _ = self._read(position)
-        output = row.sealed.output
-        if output is None and row.sealed.output_salt is not None:
-            output = b"".join(self._store.artifact(self.key, position))
-            record = decode_record(row.record)
-            if sha256(row.sealed.output_salt + output).hexdigest() != record.output:
-                raise TamperedError("its output was changed", task_id=self.key.task_id, position=position)
-        return output or b""
-
-    def _read(self, position: int) -> tuple[Row, Recorded]:
-        if position not in self._rows:
-            row = self._store.row(self.key, position)
-            if row is None:
-                raise TamperedError("the record is missing", task_id=self.key.task_id, position=position)
-            self._rows[position] = (row, self._checked(row))
-        return self._rows[position]
-
-    def _checked(self, row: Row) -> Recorded:
-        sealed = row.sealed
-        try:
-            record = decode_record(row.record)
-            for part in PARTS:
-                salt, data = getattr(sealed, f"{part}_salt"), getattr(sealed, part)
-                if data is not None and (salt is None or sha256(salt + data).hexdigest() != getattr(record, part)):
-                    raise InputError(f"its {part} was changed")
-            entry = open_entry(record, sealed, outputs=False)
-        except InputError as error:
-            raise TamperedError(error.what, task_id=self.key.task_id, position=row.position) from None
-        return Recorded(row.position, record.at, entry, missing_parts(record, sealed))
-
-    def prove(self, position: int) -> None:
-        """Raises TamperedError unless the record at the position lies in the tree under the head."""
-        if position in self._proved:
-            return
-        row, _ = self._read(position)
-        size = self.tip.position + 1
-        try:
-            proof = inclusion_proof(position, size, self._tree)
-            verify_inclusion(leaf_hash(row.record), position, size, proof, self.tip.edge.root())
-        except CheckFailedError:
-            raise TamperedError(
-                "the record is not the one that the head stands for", task_id=self.key.task_id, position=position
-            ) from None
-        self._proved.add(position)
-
-    def _prove_end(self) -> None:
-        """The head stands for the newest record, and nothing lies behind it."""
-        position = self.tip.position
-        self.prove_header()
-        if position:
-            self.prove(position)
-
-    def prove_header(self) -> None:
-        """Raises TamperedError unless the header is leaf 0 of the tree."""
-        size = self.tip.position + 1
-        try:
-            proof = inclusion_proof(0, size, self._tree)
-            verify_inclusion(leaf_hash(self.key.header), 0, size, proof, self.tip.edge.root())
-        except CheckFailedError:
-            raise TamperedError("the session's header was changed", task_id=self.key.task_id, position=0) from None
+RUNS = ("criterion", "run")
+"""The types of entries that a run's result has."""
 
 
 class Evidence:
@@ -141,36 +23,77 @@ class Evidence:
     def __init__(self, ledger: Ledger | None, task_id: str) -> None:
         self.task_id = task_id
         keys = ledger.sessions_of(task_id) if ledger is not None else []
-        self.sessions = [SessionEvidence(ledger, key) for key in keys if ledger is not None]
+        self.sessions = [SessionHistory(ledger, key) for key in keys if ledger is not None]
 
     @property
-    def own(self) -> SessionEvidence | None:
+    def own(self) -> SessionHistory | None:
         """Our own session of the task."""
         return next((session for session in self.sessions if session.own), None)
 
-    def session(self, ledger_id: str) -> SessionEvidence:
+    def session(self, ledger_id: str) -> SessionHistory:
         """The session of that ledger."""
         return next(session for session in self.sessions if session.key.ledger_id == ledger_id)
 
     def attempts(self, criterion_id: str) -> list[Attempt]:
         """Every attempt on the criterion in every session, newest first."""
-        found = [
-            attempt
-            for session in self.sessions
-            for recorded in session.by_criterion(criterion_id)
-            if (attempt := attempt_of(recorded, session.key.ledger_id)) is not None
-        ]
+        found = [attempt for session in self.sessions for attempt in attempts_in(session, criterion_id)]
         if len(self.sessions) > 1:
             found.sort(key=lambda attempt: (attempt.at, attempt.position), reverse=True)
         return found
 
-    def products(self) -> dict[str, list[str]]:
-        """What recorded runs left: path -> the blob ids that they left there."""
-        found: dict[str, list[str]] = {}
-        for session in self.sessions:
-            for type_ in ("criterion", "run"):
-                for recorded in session.by_type(type_):
-                    made = as_object(as_object(recorded.entry.details.get("run")).get("products"))
-                    for path, blob in made.items():
-                        found.setdefault(path, []).append(str(blob))
+    def by_type(self, type_: str) -> list[tuple[SessionHistory, Recorded]]:
+        """Every entry of that type in every session, newest first."""
+        found = [(session, recorded) for session in self.sessions for recorded in session.by_type(type_, at_least=64)]
+        if len(self.sessions) > 1:
+            found.sort(key=lambda each: (each[1].at, each[1].position), reverse=True)
         return found
+
+    def products(self) -> dict[str, frozenset[str]]:
+        """What watched runs of our own left: path -> the blob ids that they left there."""
+        return products_of(session for session in self.sessions if session.own)
+
+
+def attempts_in(session: SessionHistory, criterion_id: str) -> list[Attempt]:
+    """Every attempt on the criterion in the session, newest first.
+
+    A result is observed where our own ledger bears out that a run came to it, and no other result ends that run.
+    """
+    entries = list(session.by_criterion(criterion_id))
+    positions = {recorded.position: recorded for recorded in entries}
+    ended: set[int] = set()
+    found = []
+    for recorded in reversed(entries):
+        began = started_by(recorded)
+        borne_out = began not in ended and _came_to(session, recorded, positions.get(began))
+        if borne_out:
+            ended.add(began)
+        grade = Grade.OBSERVED if borne_out and session.own else Grade.CLAIMED
+        attempt = attempt_of(recorded, session.key.ledger_id, borne_out=borne_out, grade=grade)
+        if attempt is not None:
+            found.append(attempt)
+    found.reverse()
+    return found
+
+
+def _came_to(session: SessionHistory, recorded: Recorded, started: Recorded | None) -> bool:
+    """Whether a run came to that result: in an imported file all entries were recorded at one moment."""
+    if not ends_run(recorded, started):
+        return False
+    return not (session.imported and started is not None and started.at == recorded.at)
+
+
+def products_of(sessions: Iterable[SessionHistory]) -> dict[str, frozenset[str]]:
+    """What watched runs in these sessions left: path -> the blob ids that they left there."""
+    found: dict[str, set[str]] = {}
+    for session in sessions:
+        for recorded in _runs(session):
+            left = as_object(as_object(recorded.entry.details.get("run")).get("products"))
+            if left and _came_to(session, recorded, session.at(started_by(recorded))):
+                for path, blob in left.items():
+                    found.setdefault(path, set()).add(str(blob))
+    return {path: frozenset(blobs) for path, blobs in found.items()}
+
+
+def _runs(session: SessionHistory) -> Iterator[Recorded]:
+    for type_ in RUNS:
+        yield from session.by_type(type_, at_least=0)

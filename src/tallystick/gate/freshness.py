@@ -12,24 +12,30 @@ from tallystick.gate.grades import Grade
 from tallystick.gate.judgement import failure_of
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.text import decode_text
+from tallystick.workspace.paths import path_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
     from tallystick.gate.content import ContentInFront
     from tallystick.gate.plan import Criterion
+    from tallystick.workspace.changes import Change
 
 RUNNING, INTERRUPTED, FLAKY = "running", "interrupted", "flaky"
 PASS, FAIL, STALE, MISSING = "pass", "fail", "stale", "missing"
+_CHANGED = "the inputs changed since"
+_LOOKED_AT = 3
+"""How many results on other content are compared file by file before they are called stale."""
 
 
 class CriterionState(Frozen):
     """What is known about a criterion, for what is in front of it."""
 
     __slots__ = FIELDS = (
-        "criterion", "state", "ok", "grade", "reason", "deciding", "changed", "passes", "fails", "unfalsified",
+        "criterion", "state", "ok", "grade", "reason", "deciding", "changed", "changed_paths", "passes", "fails",
+        "unfalsified",
     )  # fmt: skip
 
     criterion: Criterion
@@ -44,7 +50,9 @@ class CriterionState(Frozen):
     deciding: Attempt | None
     """The attempt that decides: the newest that counts; for `stale` the newest there is."""
     changed: tuple[str, ...]
-    """For `stale`: which files changed since, and how."""
+    """For `stale`: which files changed since, and how, such as `src/a.py (modified)`."""
+    changed_paths: tuple[str, ...]
+    """The same files, their paths alone."""
     passes: int
     fails: int
     """How many results on this very content passed and failed."""
@@ -59,43 +67,67 @@ class CriterionState(Frozen):
 class _Standing:
     """A criterion's attempts, sorted by what they say about the content in front of it."""
 
-    __slots__ = ("current", "elsewhere", "fails", "open", "passes", "refused", "weak")
+    __slots__ = ("current", "cut_short", "elsewhere", "open", "refused", "weak")
 
     def __init__(self) -> None:
         self.current: list[tuple[Attempt, str]] = []
         """Results on this content that count, newest first, each with why it fails (empty: it passes)."""
         self.open: list[Attempt] = []
         """Runs on this content that began and have no end, newest first."""
+        self.cut_short: list[Attempt] = []
+        """Results on this content of runs that somebody ended before their end."""
         self.weak: list[Attempt] = []
         """Results on this content of too low a grade."""
         self.elsewhere: list[tuple[Attempt, str]] = []
         """Results of the command on other content, with why they do not count here."""
         self.refused: list[Attempt] = []
         """Results of another command."""
-        self.passes = self.fails = 0
+
+    @property
+    def passes(self) -> int:
+        return sum(not failure for _, failure in self.current)
+
+    @property
+    def fails(self) -> int:
+        return sum(bool(failure) for _, failure in self.current)
 
 
-def judge_criterion(
-    criterion: Criterion,
-    attempts: Sequence[Attempt],
-    content: ContentInFront,
-    *,
-    output: Callable[[Attempt], bytes],
-    interrupted: Callable[[Attempt], bool],
-    flaky_passes: int,
-) -> CriterionState:
-    """The criterion's state. `attempts` are newest first; `output` reads a result's output.
+class Bench:
+    """What a criterion's attempts are judged with."""
 
-    `interrupted` tells of a run without an end whether it can still come to one.
-    """
-    standing = _sort(criterion, attempts, content, output)
-    unfalsified = not any(
-        failure_of(one, criterion.expect, _reader(output, one)) for one in attempts if _is_result_of(criterion, one)
-    )
-    state, ok, reason, deciding = _state(standing, interrupted, flaky_passes)
-    changed: tuple[str, ...] = ()
+    __slots__ = ("content", "flaky_passes", "interrupted", "output")
+
+    def __init__(
+        self,
+        content: ContentInFront,
+        *,
+        output: Callable[[Attempt], bytes],
+        interrupted: Callable[[Attempt], bool],
+        flaky_passes: int,
+    ) -> None:
+        self.content = content
+        self.output = output
+        """Reads a result's output."""
+        self.interrupted = interrupted
+        """Tells of a run without an end whether it can no longer come to one."""
+        self.flaky_passes = flaky_passes
+
+    def failure(self, criterion: Criterion, one: Attempt) -> str:
+        """Why a result does not pass; empty where it does."""
+        return failure_of(one, criterion.expect, lambda: decode_text(self.output(one)))
+
+
+def judge_criterion(criterion: Criterion, attempts: Sequence[Attempt], bench: Bench) -> CriterionState:
+    """The criterion's state. `attempts` are newest first."""
+    standing = _sort(criterion, attempts, bench)
+    if not standing.current and not standing.open and not standing.cut_short:
+        _look_closer(standing, criterion, bench)
+    state, ok, reason, deciding = _state(standing, criterion, bench)
+    changed: list[Change] = []
+    named: tuple[str, ...] = ()
     if state == STALE and deciding is not None:
-        reason, changed = _since(deciding, reason, criterion, content)
+        reason, changed = _since(deciding, reason, criterion, bench.content)
+        named = tuple(described(change.path, change.how, change.was) for change in changed) or deciding.moved
     return CriterionState(
         criterion=criterion,
         state=state,
@@ -103,61 +135,69 @@ def judge_criterion(
         grade=deciding.grade if deciding is not None and deciding.kind == "result" else None,
         reason=reason,
         deciding=deciding,
-        changed=changed,
+        changed=named,
+        changed_paths=tuple(change.path for change in changed) or named,
         passes=standing.passes,
         fails=standing.fails,
-        unfalsified=unfalsified,
+        unfalsified=not standing.fails and not any(_has_failed(criterion, one) for one in attempts),
     )
 
 
-def _is_result_of(criterion: Criterion, attempt: Attempt) -> bool:
-    return attempt.kind == "result" and _is_its_command(criterion, attempt)
+def _has_failed(criterion: Criterion, one: Attempt) -> bool:
+    return one.kind == "result" and one.status == "fail" and not one.cut_short and is_its_command(criterion, one)
 
 
-def _is_its_command(criterion: Criterion, attempt: Attempt) -> bool:
+def is_its_command(criterion: Criterion, attempt: Attempt) -> bool:
     """Whether the attempt ran what the plan says, where the plan runs it: at the root."""
     return criterion.manual or (attempt.command == criterion.command and not attempt.cwd)
 
 
-def _reader(output: Callable[[Attempt], bytes], attempt: Attempt) -> Callable[[], str]:
-    return lambda: decode_text(output(attempt))
-
-
-def _sort(
-    criterion: Criterion,
-    attempts: Sequence[Attempt],
-    content: ContentInFront,
-    output: Callable[[Attempt], bytes],
-) -> _Standing:
+def _sort(criterion: Criterion, attempts: Sequence[Attempt], bench: Bench) -> _Standing:
     standing = _Standing()
-    ended = {(one.ledger_id, one.began) for one in attempts if one.kind == "result" and one.began}
-    here = content.environment(criterion.environment)
+    ended = set(_ended(attempts))
+    here = bench.content.environment(criterion.environment)
     for one in attempts:
         if one.kind == "started":
-            if _may_be_open(criterion, one, ended) and content.holds(one.inputs, one.patterns, criterion):
+            is_open = (one.ledger_id, one.position) not in ended and one.command == criterion.command and not one.cwd
+            if is_open and not _why_not_here(criterion, one, bench.content, here):
                 standing.open.append(one)
-            continue
-        if not _is_its_command(criterion, one):
-            standing.refused.append(one)
-            continue
-        why_not = _why_not_here(criterion, one, content, here)
-        if why_not:
-            standing.elsewhere.append((one, why_not))
-        elif one.grade < criterion.grade:
+        elif one.grade < criterion.grade and not one.run:
             standing.weak.append(one)
+        elif not is_its_command(criterion, one):
+            standing.refused.append(one)
+        elif why_not := _why_not_here(criterion, one, bench.content, here):
+            standing.elsewhere.append((one, why_not))
         else:
-            failure = failure_of(one, criterion.expect, _reader(output, one))
-            standing.current.append((one, failure))
-            standing.passes, standing.fails = standing.passes + (not failure), standing.fails + bool(failure)
+            _count(standing, criterion, one, bench)
     return standing
 
 
-def _may_be_open(criterion: Criterion, started: Attempt, ended: set[tuple[str, int]]) -> bool:
-    return started.command == criterion.command and (started.ledger_id, started.position) not in ended
+def _count(standing: _Standing, criterion: Criterion, one: Attempt, bench: Bench) -> None:
+    if one.cut_short:
+        standing.cut_short.append(one)
+    elif one.grade < criterion.grade:
+        standing.weak.append(one)
+    else:
+        standing.current.append((one, bench.failure(criterion, one)))
+
+
+def _ended(attempts: Sequence[Attempt]) -> Iterator[tuple[str, int]]:
+    """The runs that have an end, by ledger and position.
+
+    A result whose details were erased no longer says which it ends: the last one before it that nothing else ends.
+    """
+    told = {(one.ledger_id, one.began) for one in attempts if one.kind == "result" and one.began}
+    yield from told
+    for number, one in enumerate(attempts):
+        if one.kind == "result" and "details" in one.erased:
+            for earlier in attempts[number + 1 :]:
+                if earlier.kind == "started" and (earlier.ledger_id, earlier.position) not in told:
+                    yield earlier.ledger_id, earlier.position
+                    break
 
 
 def _why_not_here(criterion: Criterion, one: Attempt, content: ContentInFront, here: dict[str, Any]) -> str:
-    """Why a result says nothing about the content and environment in front; empty where it does."""
+    """Why an attempt says nothing about the content and environment in front; empty where it does."""
     if one.moved:
         more = f" and {len(one.moved) - 1} more" if len(one.moved) > 1 else ""
         return f"{one.moved[0]}{more} changed while it ran"
@@ -167,33 +207,61 @@ def _why_not_here(criterion: Criterion, one: Attempt, content: ContentInFront, h
     if holds is None:
         return "it is not known for which content it was" if not one.inputs else "its inputs were declared otherwise"
     if not holds:
-        return "the inputs changed since"
+        return _CHANGED
     return environment_difference(one.environment, here)
 
 
-def _state(
-    standing: _Standing, interrupted: Callable[[Attempt], bool], flaky_passes: int
-) -> tuple[str, bool, str, Attempt | None]:
-    under_way = [one for one in standing.open if not interrupted(one)]
-    if under_way:
-        return RUNNING, False, f"began at {under_way[0].at} and is under way", under_way[0]
+def _look_closer(standing: _Standing, criterion: Criterion, bench: Bench) -> None:
+    """Takes the newest results whose inputs are the same after all for what they are.
+
+    A file that counted as input then and is a product by now changes the digest, but not the content.
+    """
+    for one, why_not in standing.elsewhere[:_LOOKED_AT]:
+        if why_not == _CHANGED and one.patterns == pathspecs(criterion.inputs):
+            here = bench.content.environment(criterion.environment)
+            same = not environment_difference(one.environment, here)
+            if same and bench.content.left_out and bench.content.changed(one.content, criterion.inputs) == []:
+                standing.elsewhere.remove((one, why_not))
+                _count(standing, criterion, one, bench)
+
+
+def _state(standing: _Standing, criterion: Criterion, bench: Bench) -> tuple[str, bool, str, Attempt | None]:
+    for one in standing.open:
+        if not bench.interrupted(one):
+            return RUNNING, False, f"began at {one.at} and is under way", one
     newest = standing.current[0][0] if standing.current else None
-    if standing.open and (newest is None or _later(standing.open[0], newest)):
-        return INTERRUPTED, False, f"the run that began at {standing.open[0].at} has no end", standing.open[0]
+    for one in (*standing.open, *standing.cut_short):
+        if newest is None or _is_later(one, newest):
+            return INTERRUPTED, False, _interruption(one), one
     if newest is not None:
-        return _of_results(standing, newest, flaky_passes)
+        return _of_results(standing, newest, bench.flaky_passes)
     if standing.elsewhere:
         one, why_not = standing.elsewhere[0]
         return STALE, False, why_not, one
     if standing.weak:
         weak = standing.weak[0]
-        return MISSING, False, f"a result that is only {weak.grade} does not count", weak
+        return MISSING, False, f"a result that is only {weak.grade} does not count, it asks for {criterion.grade}", weak
     if standing.refused:
         return MISSING, False, _refusal(standing.refused[0]), None
     return MISSING, False, "nothing was recorded for it", None
 
 
+def _is_later(one: Attempt, other: Attempt) -> bool:
+    """Whether an attempt began after the other one."""
+    if one.ledger_id == other.ledger_id:
+        return (one.began or one.position) > (other.began or other.position)
+    return (one.at, one.position) > (other.at, other.position)
+
+
+def _interruption(one: Attempt) -> str:
+    if one.cut_short:
+        return f"the run that ended at {one.at} was cut short by signal {one.cut_short}"
+    return f"the run that began at {one.at} has no end"
+
+
 def _refusal(other: Attempt) -> str:
+    if "text" in other.erased:
+        return "the command of its newest result was erased"
     if other.cwd:
         return f"it was run in {other.cwd}, not at the root of the work tree"
     return f"only another command was run: {other.command or 'none'}"
@@ -213,32 +281,37 @@ def _of_results(standing: _Standing, newest: Attempt, flaky_passes: int) -> tupl
     if fails:
         return FAIL, False, failure, newest
     reason = newest.reason or "recorded as pass"
+    if newest.status != "pass":
+        reason = f"exit code was {newest.exit_code}, as expected"
     if newest.touched:
         more = f" and {len(newest.touched) - 1} more" if len(newest.touched) > 1 else ""
         reason += f"; {newest.touched[0]}{more} was written while it ran and was the same after"
     return PASS, True, reason, newest
 
 
-def _later(one: Attempt, other: Attempt) -> bool:
-    if one.ledger_id == other.ledger_id:
-        return one.position > other.position
-    return (one.at, one.position) > (other.at, other.position)
-
-
-def _since(attempt: Attempt, reason: str, criterion: Criterion, content: ContentInFront) -> tuple[str, tuple[str, ...]]:
+def _since(attempt: Attempt, reason: str, criterion: Criterion, content: ContentInFront) -> tuple[str, list[Change]]:
     """The reason with the files that changed since, as far as they can be named."""
-    if attempt.moved or not attempt.content or "details" in attempt.erased:
-        return reason, attempt.moved
-    found = content.changed(attempt.content, pathspecs(criterion.inputs))
+    if attempt.moved:
+        return reason + _how_to_settle(attempt.moved[0], content), []
+    if not attempt.content or "details" in attempt.erased:
+        return reason, []
+    found = content.changed(attempt.content, criterion.inputs)
     if found is None:
-        if reason == "the inputs changed since":
-            commit = attempt.commit[:12] or "what it was bound to"
-            reason = f"the inputs changed since, and {commit} is gone, so the files cannot be named"
-        return reason, ()
-    named = tuple(described(change.path, change.how, change.was) for change in found)
-    if reason == "the inputs changed since" and named:
+        if reason == _CHANGED and attempt.content.get("changes_left_out"):
+            reason = f"{_CHANGED}; more files differed from the commit than were kept, so they cannot be named"
+        elif reason == _CHANGED:
+            reason = f"{_CHANGED}, and {attempt.commit[:12] or 'git'} is gone, so the files cannot be named"
+        return reason, []
+    if reason == _CHANGED and found:
         reason = f"{_listed([change.path for change in found])} changed since"
-    return reason, named
+    return reason, found
+
+
+def _how_to_settle(path: str, content: ContentInFront) -> str:
+    """What helps where the run itself writes a file that was there before."""
+    if path_bytes(path) not in content.snapshot.untracked():
+        return ""
+    return "; if the run itself writes it, have git ignore it, or remove it once"
 
 
 def described(path: str, how: str, was: str) -> str:

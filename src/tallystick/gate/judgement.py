@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from tallystick.capture.run import Judgement, by_exit_code
 from tallystick.gate.attempts import as_object
 from tallystick.gate.expectation import Expectation
-from tallystick.gate.grades import Grade
 from tallystick.model.text import decode_text
 
 TYPE_CHECKING = False
@@ -14,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tallystick.capture.result import Finished
+    from tallystick.capture.run import Judgement
     from tallystick.gate.attempts import Attempt
 
 TIMED_OUT = "timed out"
@@ -28,12 +27,14 @@ def judge_run(
     from what it printed.
     """
 
+    from tallystick.capture.run import Judgement, by_exit_code, cut_short_by
+
     def judge(finished: Finished) -> Judgement:
         counted = dict(report()) if report else counts_in(finished.output.kept())
         details = {"tests": counted} if counted else {}
         plain = by_exit_code(finished)
-        if finished.timed_out:
-            return Judgement("fail", TIMED_OUT, details)
+        if finished.timed_out or cut_short_by(finished):
+            return Judgement("fail", plain.reason, details)
         reasons = shortcomings(
             expect or Expectation(), finished.exit_code, counted, lambda: decode_text(finished.output.kept())
         )
@@ -51,10 +52,10 @@ def counts_in(output: bytes) -> dict[str, Any]:
     from tallystick.reports.console import read_console, replay_marker
 
     report = read_console(output)
-    details = report.to_details() if report else {}
-    marker = replay_marker(output)
-    if marker:
+    details: dict[str, Any] = report.to_details() if report else {}
+    if marker := replay_marker(output):
         details["replay_marker"] = str(marker)
+        details.setdefault("replayed", marker.extent)
     return details
 
 
@@ -82,9 +83,9 @@ def shortcomings(expect: Expectation, exit_code: int, tests: Mapping[str, Any], 
 def failure_of(attempt: Attempt, expect: Expectation, output: Callable[[], str]) -> str:
     """Why a recorded result does not pass; empty where it does.
 
-    Of an observed run the exit code, the counts and the output decide, whatever status was written down.
+    Of a run the exit code, the counts and the output decide, whatever status was written down.
     """
-    if attempt.grade >= Grade.OBSERVED:
+    if attempt.run:
         if attempt.run.get("timed_out"):
             return TIMED_OUT
         if expect.output and not attempt.output_known:

@@ -78,19 +78,29 @@ class SeenHeads:
         return ""
 
     def remember(self, ledger: Ledger, task_id: str, head: Head) -> None:
-        """Keep the head as seen; where the state directory cannot be written, nothing is kept."""
-        known = self.seen(task_id)
-        if known == (ledger.ledger_id, head):
+        """Keep the head as seen, unless the history contradicts what was seen before.
+
+        Where the state directory cannot be written, nothing is kept.
+        """
+        if self.seen(task_id) == (ledger.ledger_id, head):
             return
-        self._tasks[task_id] = {"ledger_id": ledger.ledger_id, "position": head.position, "root": head.root}
-        partial = f"{self._path}.{os.getpid()}"
         try:
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-            with open(partial, "w", encoding="utf-8") as file:
-                json.dump({"ledger": self._place, "tasks": self._tasks}, file)
-            os.replace(partial, self._path)
+            with _Lock(f"{self._path}.lock"):
+                self._tasks = self._read()
+                known = self.seen(task_id)
+                if known is not None and (known[1].position >= head.position or self.contradiction(ledger, task_id)):
+                    return
+                self._tasks[task_id] = {"ledger_id": ledger.ledger_id, "position": head.position, "root": head.root}
+                self._write()
         except OSError:
             return
+
+    def _write(self) -> None:
+        partial = f"{self._path}.{os.getpid()}"
+        with open(partial, "w", encoding="utf-8") as file:
+            json.dump({"ledger": self._place, "tasks": self._tasks}, file)
+        os.replace(partial, self._path)
 
     def forget(self) -> None:
         """What was seen no longer counts: the user knows why the history is another."""
@@ -99,3 +109,20 @@ class SeenHeads:
             os.unlink(self._path)
         except OSError:
             return
+
+
+class _Lock:
+    """An exclusive lock on a file, so that two commands at once do not drop what the other one saw."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self) -> None:
+        try:
+            import fcntl
+        except ImportError:  # Windows: at worst a head is remembered that is not the newest
+            return
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)

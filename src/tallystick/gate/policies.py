@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from tallystick.gate.freshness import RUNNING
+from tallystick.gate.grades import Grade
 from tallystick.model.frozen import Frozen, set_once
 
 TYPE_CHECKING = False
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from tallystick.gate.case import Case
     from tallystick.gate.freshness import CriterionState
     from tallystick.gate.memory import SeenHeads
-    from tallystick.ledger import Recorded
     from tallystick.stores.base import Head
 
     class Policy(Protocol):
@@ -74,18 +74,18 @@ class EveryCriterionProved:
                     "criteria",
                     f"{state.state}: {state.reason}",
                     criterion=state.criterion.id,
-                    next=supplying_command(case.task_id, state),
+                    next=supplying_command(case.task_id, state, case.command),
                 )
 
 
-def supplying_command(task_id: str, state: CriterionState) -> str:
-    """The command that supplies what a criterion lacks; empty where waiting does."""
-    if state.ok or state.state == RUNNING:
+def supplying_command(task_id: str, state: CriterionState, notch: str = "notch") -> str:
+    """The command that supplies what a criterion lacks; empty where only waiting, or another's signature, does."""
+    if state.ok or state.state == RUNNING or state.criterion.grade > Grade.OBSERVED:
         return ""
     task, criterion = shlex.quote(task_id), shlex.quote(state.criterion.id)
     if state.criterion.manual:
-        return f'notch record -t {task} --type criterion -c {criterion} --status pass --reason "…"'
-    return f"notch run -t {task} -c {criterion}"
+        return f'{notch} record -t {task} --type criterion -c {criterion} --status pass --reason "…"'
+    return f"{notch} run -t {task} -c {criterion}"
 
 
 class NothingWeakened:
@@ -111,24 +111,17 @@ class NoReviewFails:
 
     def objections(self, case: Case) -> Iterator[Objection]:
         """See `Policy.objections`."""
-        for session in case.evidence.sessions:
-            failing = self._failing(case, session.by_type("review"))
-            if failing is not None:
-                session.prove(failing.position)
-                who = failing.entry.provider or "a reviewer"
+        for _, review in case.evidence.by_type("review"):
+            if review.entry.status == "pass" and case.is_about_this(review):
+                return
+            if review.entry.status == "fail":
+                who = review.entry.provider or "a reviewer"
                 yield Objection(
                     "review",
-                    f"{who} reviewed it as failing: {failing.entry.reason or 'no reason given'}",
-                    next=f'notch review -t {shlex.quote(case.task_id)} --verdict pass --by "…"',
+                    f"{who} reviewed it as failing: {review.entry.reason or 'no reason given'}",
+                    next=f'{case.command} review -t {shlex.quote(case.task_id)} --verdict pass --by "…"',
                 )
-
-    def _failing(self, case: Case, reviews: Iterator[Recorded]) -> Recorded | None:
-        for review in reviews:
-            if review.entry.status == "fail":
-                return review
-            if review.entry.status == "pass" and case.is_about_this(review):
-                return None
-        return None
+                return
 
 
 class HistoryExtends:

@@ -30,7 +30,7 @@ def text(verdict: Verdict, paint: Callable[[str, str], str] = lambda words, _: w
         mark = paint("✓" if state.ok else "✗", "pass" if state.ok else "fail")
         name = f"{printable(state.criterion.id):<{width}}"
         yield f"  {mark} {name}  {paint(f'{state.state:<11}', state.state)}  {printable(state.reason)}{_marks(state)}"
-        if command := supplying_command(verdict.task_id, state):
+        if command := supplying_command(verdict.task_id, state, verdict.command):
             yield f"    {'':<{width}}  next: {printable(command)}"
     for objection in verdict.objections:
         if objection.rule != "criteria" or not objection.criterion:

@@ -23,6 +23,7 @@ class Verdict(Frozen):
 
     __slots__ = FIELDS = (
         "task_id", "states", "objections", "weakened", "protected", "advisory", "at", "head", "checkpoint",
+        "command",
     )  # fmt: skip
 
     task_id: str
@@ -41,6 +42,8 @@ class Verdict(Frozen):
     """The session's head as of which it holds; None where nothing is recorded."""
     checkpoint: str | None
     """The signed checkpoint as of which it holds; None where there is no key."""
+    command: str
+    """How `notch` is called for this ledger, in the commands that are proposed."""
 
     def __init__(self, **fields: Any) -> None:
         for name in self.FIELDS:
@@ -89,8 +92,8 @@ class Verdict(Frozen):
             "ok": state.ok,
             "grade": str(state.grade) if state.grade else None,
             "reason": state.reason,
-            "changed": [changed.partition(" (")[0] for changed in state.changed],
-            "next": supplying_command(self.task_id, state),
+            "changed": list(state.changed_paths),
+            "next": supplying_command(self.task_id, state, self.command),
             "passes": state.passes,
             "fails": state.fails,
             "unfalsified": state.unfalsified,
@@ -113,6 +116,7 @@ def judge(case: Case, policy: Policy, *, at: str, watched_by_ci: bool, checkpoin
         at=at,
         head=own.head if own else None,
         checkpoint=checkpoint,
+        command=case.command,
     )
 
 

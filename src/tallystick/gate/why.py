@@ -31,13 +31,24 @@ def explain(case: Case, state: CriterionState) -> Iterator[str]:
         yield from _attempt(state.deciding, state)
     if state.passes or state.fails:
         yield f"results   {state.passes} passed, {state.fails} failed on this content"
+    if left_out := _left_out(case, state):
+        yield f"left out  {_listed(left_out)}: as a run left it, so it is no input"
     if state.unfalsified and state.passes:
         yield "caution   unfalsified: it never failed in this ledger, so nobody has seen that it can"
     for weakening in case.weakened:
         if weakening.criterion == criterion.id:
             yield f"weakened  {weakening}"
-    if command := supplying_command(case.task_id, state):
+    if command := supplying_command(case.task_id, state, case.command):
         yield f"next      {printable(command)}"
+
+
+def _left_out(case: Case, state: CriterionState) -> tuple[str, ...]:
+    """What the criterion's inputs match and what does not count, because a run left it."""
+    known = case.content.left_out
+    if not known:
+        return ()
+    matched = case.snapshot.paths(pathspecs(state.criterion.inputs))
+    return tuple(path for path in matched if path in known and case.snapshot.blob(path) in known[path])
 
 
 def _planned(state: CriterionState) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
     from tallystick.workspace.snapshot import Snapshot
@@ -22,7 +22,7 @@ def content_details(
     snapshot: Snapshot,
     patterns: Sequence[str] = (),
     *,
-    without: Mapping[str, Sequence[str]] | None = None,
+    without: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, Any]:
     """What to record of this content. `without`: products of runs, path -> blob ids that a run left."""
     details: dict[str, Any] = snapshot.fingerprint()

@@ -1,0 +1,43 @@
+"""What earlier runs left in the content in front of us, found in the ledger."""
+
+from __future__ import annotations
+
+from tallystick.capture.products import Products
+from tallystick.gate.evidence import products_of
+from tallystick.gate.history import SessionHistory
+from tallystick.workspace.paths import path_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tallystick.gate.evidence import Evidence
+    from tallystick.ledger import Ledger
+    from tallystick.workspace import Snapshot
+
+SESSIONS = 16
+"""Of how many other tasks the newest runs are looked at: those that were begun last."""
+ENTRIES = 32
+"""How many of their newest entries."""
+
+
+def known_products(ledger: Ledger | None, evidence: Evidence, snapshot: Snapshot) -> Products:
+    """What runs left, as far as it may lie in that content.
+
+    Other tasks of the ledger share the work tree: what their runs left stays there when the branch is switched. They
+    are looked at only where there are untracked files that this task's own runs did not leave.
+    """
+    own = evidence.products()
+    if ledger is None:
+        return Products(own)
+    unknown = snapshot.untracked() - {path_bytes(path) for path, blobs in own.items() if snapshot.blob(path) in blobs}
+    if not unknown:
+        return Products(own)
+    elsewhere = products_of(_others(ledger, evidence.task_id))
+    return Products(own, {path: blobs for path, blobs in elsewhere.items() if path_bytes(path) in unknown})
+
+
+def _others(ledger: Ledger, task_id: str) -> Iterator[SessionHistory]:
+    for key in ledger.store.newest_sessions(SESSIONS):
+        if key.ledger_id == ledger.ledger_id and key.task_id != task_id:
+            yield SessionHistory(ledger, key, window=ENTRIES)
