@@ -39,7 +39,7 @@ CACHED_SESSIONS = 100_000
 class Work:
     """What one caller asks of a transaction."""
 
-    __slots__ = ("defaults", "drafts", "erase", "expected_position", "header", "key", "task_id")
+    __slots__ = ("attempts", "defaults", "drafts", "erase", "expected_position", "header", "key", "task_id")
 
     def __init__(
         self,
@@ -59,6 +59,8 @@ class Work:
         self.header = header
         self.defaults = defaults
         self.erase = erase
+        self.attempts: list[tuple[int, bytes]] = []
+        """Where this may have been recorded already, and as which bytes: attempts whose outcome nobody knows."""
 
 
 class Standing:
@@ -122,8 +124,8 @@ class Batch:
         """What is remembered of an idempotency key."""
         raise NotImplementedError
 
-    def _remember(self, session: SessionKey, key: IdempotencyKey, digest: bytes | None, first: int, last: int) -> None:
-        """Remember an idempotency key."""
+    def _remember(self, session: SessionKey, key: IdempotencyKey, digest: bytes | None, first: int, head: Head) -> None:
+        """Remember an idempotency key: whose input it stands for, and the entries from `first` to the head."""
         raise NotImplementedError
 
     def _hash(self, session: SessionKey, column: str, position: int) -> bytes | None:
@@ -146,8 +148,8 @@ class Batch:
 
     def _one(self, work: Work) -> Head:
         session = self._session(work.task_id)
-        if work.key is not None and session is not None:
-            first = self._first_head(session, work, work.key)
+        if session is not None and (work.key is not None or work.attempts):
+            first = self._first_head(session, work)
             if first is not None:
                 return first
         if work.header is not None and session is not None:
@@ -184,7 +186,7 @@ class Batch:
         if work.key is not None:
             salt = work.key.salt
             digest = input_digest(work.drafts, salt) if salt is not None else None
-            self._remember(session, work.key, digest, first, head.position)
+            self._remember(session, work.key, digest, first, head)
         if work.erase is not None:
             self._clear(session, *work.erase)
         return head
@@ -235,10 +237,14 @@ class Batch:
                 advice="upgrade tallystick",
             )
 
-    def _first_head(self, session: SessionKey, work: Work, key: IdempotencyKey) -> Head | None:
-        """The head that the key's first append led to; None for a key that was not used before."""
-        seen = self._seen(session, key.key)
-        if seen is None:
+    def _first_head(self, session: SessionKey, work: Work) -> Head | None:
+        """The head that the work led to when it was done before; None where it was not."""
+        for position, record in work.attempts:
+            if (self._hash(session, "record", position) if position else session.header) == record:
+                return self._head_at(session, position)
+        key = work.key
+        seen = self._seen(session, key.key) if key is not None else None
+        if key is None or seen is None:
             return None
         last, salt, digest = seen
         if salt is not None and input_digest(work.drafts, salt) != digest:

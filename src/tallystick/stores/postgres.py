@@ -10,7 +10,7 @@ from threading import RLock
 import psycopg
 
 from tallystick.clock import now as machine_clock
-from tallystick.errors import NotFoundError, StoreUnavailableError, TallystickError, TamperedError
+from tallystick.errors import NotFoundError, StoreUnavailableError, TamperedError
 from tallystick.model.ids import require_task_id
 from tallystick.stores import forking
 from tallystick.stores.appending import Work
@@ -25,7 +25,7 @@ from tallystick.stores.postgres_errors import (
 )
 from tallystick.stores.postgres_pool import Pool
 from tallystick.stores.postgres_reader import PostgresReader
-from tallystick.stores.postgres_schema import SCHEMA_VERSION
+from tallystick.stores.postgres_schema import SCHEMA_VERSION, partition_of
 from tallystick.stores.postgres_setup import make_or_migrate, newer_schema, older_schema
 from tallystick.stores.postgres_url import parse
 from tallystick.stores.postgres_writer import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from tallystick.model.record import Draft, Header
+    from tallystick.model.record import Draft, Header, Sealed
     from tallystick.stores.base import Head, SessionKey
     from tallystick.stores.group_commit import Request
 
@@ -165,25 +165,29 @@ class PostgresStore(PostgresReader):
         key: IdempotencyKey | None = None,
         defaults: bool = True,
     ) -> Head:
-        """See `Store.append`. Without a key of the caller's it is appended under one of our own."""
-        key = key or new_key()
+        """See `Store.append`."""
         return self._submit(Work(task_id, drafts, expected_position=expected_position, key=key, defaults=defaults))
 
     def create(self, header: Header, drafts: Sequence[Draft]) -> Head:
         """See `Store.create`."""
-        return self._submit(Work(header.task_id, drafts, header=header, key=new_key(), defaults=False))
+        return self._submit(Work(header.task_id, drafts, header=header, defaults=False))
 
     def erase(self, task_id: str, position: int, parts: Sequence[str], redaction: Draft) -> Head:
         """See `Store.erase`. Dead rows, the write-ahead log, its archives and replicas keep what they have."""
-        return self._submit(Work(task_id, [redaction], erase=(position, parts), key=new_key()))
+        return self._submit(Work(task_id, [redaction], erase=(position, parts)))
 
     def _submit(self, work: Work) -> Head:
+        self._require_writable()
+        if work.key is None and not any(is_salted(draft.sealed) for draft in work.drafts):
+            work.key = new_key()
+        head: Head = self._track(work.task_id).commits.submit(work)
+        return head
+
+    def _require_writable(self) -> None:
         if self.read_only:
             raise StoreUnavailableError(
                 "this ledger was opened for reading", where=self.url, advice="open it for writing"
             )
-        head: Head = self._track(work.task_id).commits.submit(work)
-        return head
 
     def _track(self, task_id: str) -> Track:
         track = self._tracks.get(task_id)
@@ -196,7 +200,7 @@ class PostgresStore(PostgresReader):
 
     def _perform(self, track: Track, requests: list[Request]) -> None:
         """Do what the requests ask, each group in a transaction of its own."""
-        for group in _groups(requests):
+        for group in _groups(requests) if len(requests) > 1 else (requests,):
             try:
                 self._commit(track, group)
             except Exception as error:
@@ -209,7 +213,9 @@ class PostgresStore(PostgresReader):
         return StoreUnavailableError(
             f"{error}: whether this was recorded is not known",
             where=self.url,
-            advice=f"ask for it again under the idempotency key {request.work.key.key}",
+            advice="append it again under the same idempotency key"
+            if request.work.key and request.work.key.salt
+            else "look whether it is there before it is tried again (an idempotency key would settle it)",
         )
 
     def _commit(self, track: Track, requests: list[Request]) -> None:
@@ -235,7 +241,7 @@ class PostgresStore(PostgresReader):
             except (Interrupted, psycopg.Error) as error:
                 if isinstance(error, psycopg.Error) and not is_passing(error):
                     raise store_error(error, self._target) from None
-                sent = track.doubtful = True
+                sent = True
                 self._pool.drop_idle()
                 if not patience.wait():
                     raise _UnknownOutcome(self._said(error)) from None
@@ -254,15 +260,10 @@ class PostgresStore(PostgresReader):
                 self._with_lock(link, track, requests)
             else:
                 self._without_lock(link, track, requests)
-            done, track.doubtful = True, False
+            done = True
         except psycopg.Error as error:
             if error.sqlstate == UNIQUE_VIOLATION:
                 raise Miss from None
-            raise
-        except (Miss, Interrupted, TallystickError):
-            raise
-        except BaseException:
-            track.doubtful = True
             raise
         finally:
             if not done:
@@ -280,8 +281,10 @@ class PostgresStore(PostgresReader):
         batch.commit(said)
 
     def _with_lock(self, link: Link, track: Track, requests: list[Request]) -> None:
-        # A key of our own can be there only after an attempt whose outcome nobody knows.
-        keys = [work.key.key for work in (one.work for one in requests) if track.doubtful or work.key.salt is not None]
+        # A key of our own can be there only after an attempt that may have been committed.
+        keys = [
+            work.key.key for work in (one.work for one in requests) if work.key and (work.key.salt or work.attempts)
+        ]
         loaded = lock(link, track, keys)
         if self._clock is None:
             link.calibrate(loaded.clock)
@@ -323,6 +326,21 @@ class PostgresStore(PostgresReader):
             return standing.session
         return super().find(task_id, ledger_id)
 
+    def remember_proofs(self, proofs: Sequence[tuple[bytes, SessionKey, int]]) -> None:
+        """See `Store.remember_proofs`."""
+        self._require_writable()
+        kept = [(session.number.to_bytes(16, "big"), position, digest) for digest, session, position in proofs]
+        by_partition: dict[str, list[tuple[bytes, int, bytes]]] = {}
+        for row in sorted(kept):
+            by_partition.setdefault(partition_of(int.from_bytes(row[0])), []).append(row)
+        for digit, rows in by_partition.items():
+            sessions, positions, digests = map(list, zip(*rows, strict=True))
+            self._query(
+                f"INSERT INTO tallystick.local_proof_{digit} (session, position, digest)"
+                " SELECT * FROM unnest(%s::bytea[], %s::bigint[], %s::bytea[]) ON CONFLICT DO NOTHING RETURNING 1",
+                (sessions, positions, digests),
+            )
+
     # --- life
 
     def close(self) -> None:
@@ -343,16 +361,21 @@ class PostgresStore(PostgresReader):
             self._pool.close()
 
 
+def is_salted(sealed: Sealed) -> bool:
+    """Whether a record's bytes occur once in the world: it commits to a part with a salt."""
+    return bool(sealed.text_salt or sealed.details_salt or sealed.output_salt)
+
+
 def new_key() -> IdempotencyKey:
-    """A key of our own, so that an append whose answer was lost can be asked for again. Later ones sort later."""
-    return IdempotencyKey(f"~{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}", None)
+    """A key of our own for what could be taken for something else's bytes. Later ones sort later."""
+    return IdempotencyKey(f"~{time.time_ns() >> 20:011x}{os.urandom(10).hex()}", None)
 
 
 def _needs_lock(requests: Sequence[Request]) -> bool:
     """Whether the requests are more than one statement's worth, or depend on what only the lock's holder sees."""
     works = [request.work for request in requests]
     return (
-        any(work.erase is not None or work.header is not None for work in works)
+        any(work.erase is not None or work.header is not None or work.attempts for work in works)
         or sum(len(work.drafts) for work in works) >= COPY_ROWS
         or any(has_artifact(draft.sealed.output) for work in works for draft in work.drafts)
     )

@@ -78,7 +78,9 @@ class Link:
         self.ledger_id = ""
         self.unconfirmed = False
         """Whether the server warned that a commit was not waited for."""
-        self.born = time.monotonic()
+        self._expires = time.monotonic() + LIFETIME_SECONDS
+        self._settled = True
+        """Whether every answer to what was sent has come."""
         self._pg: PGconn = connection.pgconn
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
@@ -161,18 +163,23 @@ class Link:
     def run(self, statement: Statement, parameters: Parameters) -> PGresult:
         """One prepared statement: one round trip. Raises psycopg.Error, and Interrupted where no answer came."""
         pg = self._pg
+        self._settled = False
         if statement.name not in self._prepared:
             pg.send_prepare(statement.name, statement.sql)
             self._flush()
             self._checked(self._result())
             self._prepared.add(statement.name)
-        pg.send_query_prepared(statement.name, parameters, statement.formats, pq.Format.BINARY)
-        self._flush()
-        return self._checked(self._result())
+        pg.send_query_prepared(statement.name, parameters, statement.formats, 1)
+        if pg.flush():
+            self._flush()
+        result = self._result()
+        self._settled = True
+        return self._checked(result)
 
     def pipeline(self, work: Iterable[tuple[Statement, Parameters]]) -> list[PGresult]:
         """Several prepared statements in one round trip. Raises as `run` does, for the first that fails."""
         pg, fresh, count = self._pg, [], 0
+        self._settled = False
         pg.enter_pipeline_mode()
         for statement, parameters in work:
             if statement.name not in self._prepared:
@@ -180,7 +187,7 @@ class Link:
                 self._prepared.add(statement.name)
                 fresh.append(count)
                 count += 1
-            pg.send_query_prepared(statement.name, parameters, statement.formats, pq.Format.BINARY)
+            pg.send_query_prepared(statement.name, parameters, statement.formats, 1)
             count += 1
         pg.pipeline_sync()
         self._flush()
@@ -191,7 +198,8 @@ class Link:
         if failed is not None:
             self._prepared.clear()
             self._forget_prepared()
-            self._checked(failed)
+        self._settled = True
+        self._checked(results[-1] if failed is None else failed)
         return [one for index, one in enumerate(results) if index not in fresh]
 
     def _forget_prepared(self) -> None:
@@ -204,6 +212,7 @@ class Link:
     def copy(self, sql: bytes, rows: Iterable[bytes]) -> None:
         """Send rows in COPY's binary format (header and trailer included) while the statement takes them."""
         pg = self._pg
+        self._settled = False
         pg.send_query(sql)
         self._flush()
         self._checked(self._next())
@@ -219,7 +228,9 @@ class Link:
             # The server ended the copy: what it said of it is the error to raise.
             self._checked(self._result())
             raise
-        self._checked(self._result())
+        result = self._result()
+        self._settled = True
+        self._checked(result)
 
     def _flush(self) -> None:
         pg = self._pg
@@ -244,13 +255,11 @@ class Link:
 
     def _result(self) -> PGresult:
         """A statement's one result, and the end that follows it."""
-        result, following = self._next(), None
+        result = self._next()
         if result is None:
             raise psycopg.OperationalError("the connection ended")
-        if result.status != pq.ExecStatus.PIPELINE_SYNC:
-            following = self._next()
-        while following is not None:
-            result, following = following, self._next()
+        while (following := self._next()) is not None:
+            result = following
         return result
 
     def _checked(self, result: PGresult | None) -> PGresult:
@@ -266,11 +275,7 @@ class Link:
 
     def idle(self) -> bool:
         """Whether it can be used again."""
-        return (
-            self._pg.transaction_status == pq.TransactionStatus.IDLE
-            and self._pg.pipeline_status == pq.PipelineStatus.OFF
-            and time.monotonic() - self.born < LIFETIME_SECONDS
-        )
+        return self._settled and not self._pg.transaction_status and time.monotonic() < self._expires
 
     def close(self) -> None:
         """Give the connection back to the server."""

@@ -136,7 +136,7 @@ def _allowed() -> set[tuple[str, str, str, str]]:
         allowed |= {(f"state_{digit}", name, "UPDATE", WRITER) for name in ("position", "at", "edge", "pointers")}
         allowed |= {(f"record_{digit}", name, "UPDATE", ERASER) for name in SEALED}
         allowed |= {(f"local_idempotency_{digit}", name, "UPDATE", ERASER) for name in ("salt", "digest")}
-        allowed.add((f"artifact_{digit}", "", "DELETE", ERASER))
+        allowed |= {(f"{table}_{digit}", "", "DELETE", ERASER) for table in ("artifact", "local_proof")}
     return allowed
 
 

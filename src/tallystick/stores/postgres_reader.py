@@ -30,13 +30,6 @@ class PostgresReader:
         """The rows of one statement. Raises StoreUnavailableError."""
         raise NotImplementedError
 
-    def remember_proofs(self, proofs: Sequence[tuple[bytes, SessionKey, int]]) -> None:
-        """See `Store.remember_proofs`. Nothing is kept here yet, so that nothing is found again."""
-
-    def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:  # noqa: ARG002
-        """See `Store.proofs`."""
-        return []
-
     def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:
         """See `Store.find`."""
         if not task_id or "\0" in task_id or clean_text(task_id) != task_id:
@@ -67,6 +60,27 @@ class PostgresReader:
             for _, key, ledger_id, task_id, header in rows:
                 yield SessionKey(int.from_bytes(key), ledger_id, task_id, header)
             after = rows[-1][:2]
+
+    def newest_sessions(self, count: int) -> list[SessionKey]:
+        """See `Store.newest_sessions`."""
+        rows = self._query(
+            "SELECT key, coalesce(l.ledger_id, ''), task_id, header FROM ("
+            f"SELECT {ORDER_OF_MAKING} AS made, key, ledger, task_id, header FROM tallystick.session"
+            " ORDER BY 1 DESC, 2 DESC LIMIT %s) s LEFT JOIN tallystick.ledger l ON l.number = s.ledger"
+            " ORDER BY made DESC, key DESC",
+            (count,),
+        )
+        return [SessionKey(int.from_bytes(key), *named) for key, *named in rows]
+
+    def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:
+        """See `Store.proofs`."""
+        rows = self._query(
+            "SELECT s.key, l.ledger_id, s.task_id, s.header, p.position FROM tallystick.local_proof p"
+            " JOIN tallystick.session s ON s.key = p.session JOIN tallystick.ledger l ON l.number = s.ledger"
+            f" WHERE p.digest = %s ORDER BY {ORDER_OF_MAKING} DESC, s.key DESC, p.position DESC LIMIT %s",
+            (digest, limit),
+        )
+        return [(SessionKey(int.from_bytes(key), *named), position) for key, *named, position in rows]
 
     def tip(self, session: SessionKey) -> Tip:
         """See `Store.tip`."""

@@ -82,6 +82,7 @@ COLUMNS: dict[str, tuple[tuple[str, str, bool], ...]] = {
         ("salt", "bytea", False),
         ("digest", "bytea", False),
     ),
+    "local_proof": (("session", "bytea", True), ("position", "bigint", True), ("digest", "bytea", True)),
 }
 """Each table's columns: name, type as `format_type` prints it, whether it is NOT NULL."""
 
@@ -93,6 +94,7 @@ PRIMARY_KEYS = {
     "state": ("session", "key"),
     "artifact": ("session", "position", "chunk"),
     "local_idempotency": ("session", "key"),
+    "local_proof": ("session", "position", "digest"),
 }
 PARTITIONED = tuple(table for table, (first, *_) in PRIMARY_KEYS.items() if first in ("session", "key"))
 SEALED = ("text_salt", "text", "details_salt", "details", "output_salt", "output")
@@ -275,6 +277,7 @@ def statements() -> list[str]:
                 f" FOR VALUES FROM ({first}) TO ({last}){options}"
             )
         made.append(f"ALTER TABLE tallystick.artifact_{digit} ALTER COLUMN data SET STORAGE EXTERNAL")
+        made.append(f"CREATE INDEX local_proof_{digit}_digest ON tallystick.local_proof_{digit} (digest)")
         made.append(f"CREATE INDEX session_{digit}_made ON tallystick.session_{digit} (({ORDER_OF_MAKING}), key)")
     made += function_statements()
     for trigger in triggers():
@@ -318,5 +321,5 @@ def grants() -> list[str]:
         made.append(f"GRANT UPDATE (position, at, edge, pointers) ON tallystick.state_{digit} TO {WRITER}")
         made.append(f"GRANT UPDATE ({', '.join(SEALED)}) ON tallystick.record_{digit} TO {ERASER}")
         made.append(f"GRANT UPDATE (salt, digest) ON tallystick.local_idempotency_{digit} TO {ERASER}")
-        made.append(f"GRANT DELETE ON tallystick.artifact_{digit} TO {ERASER}")
+        made.append(f"GRANT DELETE ON tallystick.artifact_{digit}, tallystick.local_proof_{digit} TO {ERASER}")
     return made

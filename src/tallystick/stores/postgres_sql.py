@@ -150,6 +150,9 @@ class Statements:
             " WHERE session = $1 AND first <= $2 AND last >= $2",
             2,
         )
+        self.clear_proofs = made(
+            "clear_proofs", f"DELETE FROM tallystick.local_proof_{x} WHERE session = $1 AND position = $2", 2
+        )
         self.copy_records = f"COPY tallystick.record_{x} ({columns}) FROM STDIN (FORMAT BINARY)".encode()
         self.copy_artifacts = (
             f"COPY tallystick.artifact_{x} ({', '.join(_ARTIFACT_COLUMNS)}) FROM STDIN (FORMAT BINARY)".encode()

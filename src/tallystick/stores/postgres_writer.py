@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from psycopg.pq.abc import PGresult
 
-    from tallystick.stores.appending import Seen
+    from tallystick.stores.appending import Seen, Work
     from tallystick.stores.base import IdempotencyKey, Row
     from tallystick.stores.group_commit import Request
     from tallystick.stores.postgres_connection import Link
@@ -59,6 +59,7 @@ MORE = ""
 """Among the pointers in the head's row: whether there are rows of their own."""
 COPY_ROWS = 32
 """From how many rows on COPY pays."""
+_quote = json.encoder.encode_basestring_ascii
 _START = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
@@ -69,7 +70,7 @@ class Miss(Exception):
 class Track:
     """What a store knows of one of our sessions between appends. One thread at a time changes it."""
 
-    __slots__ = ("commits", "doubtful", "inline", "key", "locking", "more", "standing", "statements", "task_id")
+    __slots__ = ("commits", "inline", "key", "locking", "more", "standing", "statements", "task_id")
 
     def __init__(self, ledger_id: str, task_id: str, perform: Callable[[Track, list[Request]], None]) -> None:
         self.task_id = task_id
@@ -84,8 +85,6 @@ class Track:
         """Whether there are pointers in rows of their own."""
         self.locking = False
         """Whether others were met on this session the last time."""
-        self.doubtful = False
-        """Whether an attempt was made whose outcome is not known."""
 
     def accept(self, standing: Standing, inline: dict[str, int], more: bool) -> None:
         """Remember where a commit of ours left the session."""
@@ -155,6 +154,7 @@ class PostgresBatch(Batch):
         self._rows: list[Row] = []
         self._keys: list[tuple[bytes, int, int, bytes | None, bytes | None]] = []
         self._heads: dict[int, Head] = {}
+        self._done: list[tuple[Work, int, bytes]] = []
         if loaded is None:
             assert track.standing is not None
             self._begin_at(track.standing)
@@ -212,6 +212,15 @@ class PostgresBatch(Batch):
         assert self._loaded is not None
         return self._loaded.prefix
 
+    def _one(self, work: Work) -> Head:
+        before = len(self._rows)
+        head = super()._one(work)
+        if len(self._rows) > before:
+            self._done.append((work, self._rows[-1].position, self._rows[-1].record))
+        elif self._before and not work.drafts and self._known is not None:
+            self._done.append((work, 0, self._known.header))
+        return head
+
     # --- rows
 
     def _insert_rows(self, session: SessionKey, rows: Sequence[Row]) -> None:
@@ -233,9 +242,9 @@ class PostgresBatch(Batch):
     def _head_at(self, session: SessionKey, position: int) -> Head:
         return self._heads.get(position) or super()._head_at(session, position)
 
-    def _remember(self, session: SessionKey, key: IdempotencyKey, digest: bytes | None, first: int, last: int) -> None:
-        self._keys.append((key.key.encode(), first, last, key.salt, digest))
-        self._heads[last] = self._standing[session.number].tip.head()
+    def _remember(self, session: SessionKey, key: IdempotencyKey, digest: bytes | None, first: int, head: Head) -> None:
+        self._keys.append((key.key.encode(), first, head.position, key.salt, digest))
+        self._heads[head.position] = head
 
     # --- erasure
 
@@ -253,7 +262,7 @@ class PostgresBatch(Batch):
         self._after.append((self._statements.clear, (*place, texts(parts))))
         if "output" in parts:
             self._after.append((self._statements.clear_artifact, place))
-        self._after.append((self._statements.clear_keys, place))
+        self._after += [(self._statements.clear_keys, place), (self._statements.clear_proofs, place)]
 
     # --- writing
 
@@ -267,6 +276,8 @@ class PostgresBatch(Batch):
         """
         link, standing = self._link, next(iter(self._standing.values()), None)
         link.unconfirmed = False
+        for done, position, record in self._done:
+            done.attempts.append((position, record))
         append = None
         inline, more = self._inline, self._more
         if standing is not None and standing.moved:
@@ -276,16 +287,24 @@ class PostgresBatch(Batch):
             append = self._append(standing, pack_pointers(inline, more), rows, said)
         if self._loaded is None:
             if append is not None:
-                _require_moved(link.run(*append))
+                self._require_moved(link.run(*append))
         else:
             work = [*self._before, *([append] if append else []), *self._after, (COMMIT, ())]
             results = link.pipeline(work)
             if append is not None:
-                _require_moved(results[len(self._before)])
+                self._require_moved(results[len(self._before)])
         if link.unconfirmed:
             raise Interrupted("no standby confirmed the commit")
         if standing is not None:
             self._track.accept(standing, inline, more)
+
+    def _require_moved(self, result: PGresult) -> None:
+        if not result.ntuples:
+            for done, _, _ in self._done:
+                done.attempts.pop()
+            raise Miss
+        if result.get_value(0, 0) not in DURABLE:
+            raise Interrupted("the server did not wait until the commit was durable")
 
     def _place_pointers(self, standing: Standing) -> tuple[dict[str, int], bool, dict[str, int]]:
         """The pointers that lie in the head's row from now on, whether there are others, and which of those move."""
@@ -365,16 +384,12 @@ def _row_arrays(rows: Sequence[Row]) -> list[bytes]:
 _KINDS = (INT8, BYTEA, BYTEA, INT8, INT8, *[BYTEA] * 6)
 
 
-def _require_moved(result: PGresult) -> None:
-    if not result.ntuples:
-        raise Miss
-    if result.get_value(0, 0) not in DURABLE:
-        raise Interrupted("the server did not wait until the commit was durable")
-
-
 def pack_pointers(inline: dict[str, int], more: bool) -> bytes:
     """The pointers of a head's row: compact JSON with sorted keys, ASCII."""
-    return json.dumps({**inline, MORE: 1} if more else inline, separators=(",", ":"), sort_keys=True).encode()
+    pairs = [f"{_quote(key)}:{position}" for key, position in sorted(inline.items())]
+    if more:
+        pairs.insert(0, f"{_quote(MORE)}:1")
+    return f"{{{','.join(pairs)}}}".encode()
 
 
 def read_pointers(text: str | None, task_id: str) -> tuple[dict[str, int], bool]:
@@ -394,7 +409,7 @@ def read_pointers(text: str | None, task_id: str) -> tuple[dict[str, int], bool]
 
 def rfc3339(microseconds: int) -> str:
     """The moment, counted from 1970, as records carry it."""
-    return (_START + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds") + "Z"
+    return f"{(_START + timedelta(microseconds=microseconds)).isoformat(timespec='microseconds')}Z"
 
 
 def _integer(value: bytes | None) -> int:

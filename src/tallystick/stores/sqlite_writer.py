@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tallystick.stores.appending import Seen
-    from tallystick.stores.base import IdempotencyKey, Row
+    from tallystick.stores.base import Head, IdempotencyKey, Row
 
 _INSERT_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_STATE = "INSERT INTO state (session, key, position, at, edge) VALUES (?, ?, ?, ?, ?)"
@@ -147,10 +147,10 @@ class SqliteBatch(Batch):
         ).fetchone()
         return row
 
-    def _remember(self, session: SessionKey, key: IdempotencyKey, digest: bytes | None, first: int, last: int) -> None:
+    def _remember(self, session: SessionKey, key: IdempotencyKey, digest: bytes | None, first: int, head: Head) -> None:
         self._connection.execute(
             "INSERT INTO local_idempotency (session, key, first, last, salt, digest) VALUES (?, ?, ?, ?, ?, ?)",
-            (session.number, key.key, first, last, key.salt, digest),
+            (session.number, key.key, first, head.position, key.salt, digest),
         )
 
     # --- erasure
