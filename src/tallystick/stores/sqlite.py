@@ -6,14 +6,12 @@ import os
 import sqlite3
 from _thread import RLock
 
-from tallystick.errors import NotFoundError, StoreUnavailableError, TamperedError
+from tallystick.errors import NotFoundError, StoreUnavailableError
 from tallystick.model.ids import require_task_id
-from tallystick.model.record import Sealed
-from tallystick.model.text import clean_text
 from tallystick.stores import forking, sqlite_proofs
 from tallystick.stores import sqlite_schema as schema
 from tallystick.stores.appending import Work
-from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
+from tallystick.stores.base import SessionKey
 from tallystick.stores.filesystem import require_local
 from tallystick.stores.group_commit import GroupCommit
 from tallystick.stores.sqlite_connection import (
@@ -26,28 +24,22 @@ from tallystick.stores.sqlite_connection import (
     roll_back,
     store_error,
 )
-from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK
+from tallystick.stores.sqlite_reader import SqliteReader
 from tallystick.stores.sqlite_writer import SqliteBatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from typing import Any
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
 
     from tallystick.model.record import Draft, Header
-    from tallystick.stores.base import Head, IdempotencyKey, Tip
+    from tallystick.stores.base import Head, IdempotencyKey
     from tallystick.stores.group_commit import Request
 
-READ_ROWS = 512
-_ROW = (
-    f"id & {POSITION_MASK}, record, node, criterion_before, type_before,"
-    " text_salt, text, details_salt, details, output_salt"
-)
-_WITH_OUTPUT = f"{_ROW}, output"
-_WITHOUT_OUTPUT = f"{_ROW}, NULL"
+    T = TypeVar("T")
 
 
-class SqliteStore:
+class SqliteStore(SqliteReader):
     """A ledger in one SQLite file. `clock` gives RFC 3339 times in UTC, `random` that many random bytes."""
 
     def __init__(
@@ -140,15 +132,6 @@ class SqliteStore:
         if self._unusable:
             raise StoreUnavailableError(self._unusable, where=self.path, advice="open it again")
 
-    def _query(self, sql: str, arguments: Sequence[Any] = ()) -> list[Any]:
-        try:
-            with self._reading:
-                return self._connection().execute(sql, arguments).fetchall()
-        except sqlite3.Error as error:
-            raise store_error(error, self.path) from None
-        except OverflowError:
-            raise TamperedError("a number in the file is out of range", where=self.path) from None
-
     # --- writing
 
     def append(
@@ -234,6 +217,24 @@ class SqliteStore:
                     raise store_error(error, self.path) from None
                 raise
 
+    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What `work` returns, once what it did in a transaction is durable."""
+        self._require_writable()
+        with self._writing, self._locked():
+            connection: sqlite3.Connection | None = None
+            try:
+                connection = self._writer or self._open_writer()
+                connection.execute("BEGIN IMMEDIATE")
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException as error:
+                if connection is not None and connection.in_transaction:
+                    connection.rollback()
+                if isinstance(error, sqlite3.Error):
+                    raise store_error(error, self.path) from None
+                raise
+        return result
+
     def _locked(self) -> WriteLock:
         self._require_usable()
         return self._lock
@@ -242,9 +243,13 @@ class SqliteStore:
         connection = connect_writer(self.path)
         found = schema.version(connection, self.path)
         if found < schema.SCHEMA_VERSION:
-            connection.execute("BEGIN IMMEDIATE")
-            schema.migrate(connection, schema.version(connection, self.path))
-            connection.execute("COMMIT")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                schema.migrate(connection, schema.version(connection, self.path))
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.close()
+                raise
         self._writer = connection
         return connection
 
@@ -262,146 +267,9 @@ class SqliteStore:
                 advice="end the reader; the next erasure or close truncates the log",
             )
 
-    # --- reading
-
-    def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:
-        """See `Store.find`."""
-        if not ledger_id and (known := self._sessions.get(task_id)):
-            return known
-        if clean_text(task_id) != task_id:
-            return None
-        rows = self._query(
-            "SELECT s.number, l.ledger_id, s.task_id, s.header"
-            " FROM session s JOIN ledger l ON l.number = s.ledger WHERE s.task_id = ? AND l.ledger_id = ?",
-            (task_id, ledger_id or self.ledger_id),
-        )
-        return SessionKey(*rows[0]) if rows else None
-
-    def ledgers(self) -> list[str]:
-        """See `Store.ledgers`."""
-        return [ledger_id for (ledger_id,) in self._query("SELECT ledger_id FROM ledger ORDER BY number")]
-
-    def sessions(self) -> Iterator[SessionKey]:
-        """See `Store.sessions`."""
-        after = 0
-        while rows := self._query(
-            "SELECT s.number, coalesce(l.ledger_id, ''), s.task_id, s.header"
-            " FROM session s LEFT JOIN ledger l ON l.number = s.ledger"
-            " WHERE s.number > ? ORDER BY s.number LIMIT ?",
-            (after, READ_ROWS),
-        ):
-            for row in rows:
-                yield SessionKey(*row)
-            after = rows[-1][0]
-
-    def newest_sessions(self, count: int) -> list[SessionKey]:
-        """See `Store.newest_sessions`."""
-        rows = self._query(
-            "SELECT s.number, coalesce(l.ledger_id, ''), s.task_id, s.header"
-            " FROM session s LEFT JOIN ledger l ON l.number = s.ledger ORDER BY s.number DESC LIMIT ?",
-            (count,),
-        )
-        return [SessionKey(*row) for row in rows]
-
-    def tip(self, session: SessionKey) -> Tip:
-        """See `Store.tip`."""
-        rows = self._query(
-            "SELECT position, at, edge FROM state WHERE session = ? AND key = ?", (session.number, HEAD_KEY)
-        )
-        return tip_from(session.task_id, rows[0] if rows else None)
-
-    def state_rows(self, session: SessionKey) -> tuple[int, list[tuple[str, int, str | None, bytes | None]]]:
-        """See `Store.state_rows`. One statement sees one moment."""
-        first = session.number << POSITION_BITS
-        (_, last, _, _), *rows = self._query(
-            f"SELECT NULL, coalesce(max(id) & {POSITION_MASK}, 0), NULL, NULL FROM record"
-            " WHERE id BETWEEN ? AND ? UNION ALL SELECT key, position, at, edge FROM state WHERE session = ?",
-            (first, first + POSITION_MASK, session.number),
-        )
-        return last, rows
-
-    def pointer(self, session: SessionKey, key: str) -> int:
-        """See `Store.pointer`."""
-        rows = self._query("SELECT position FROM state WHERE session = ? AND key = ?", (session.number, key))
-        return int(rows[0][0]) if rows else 0
-
-    def rows(
-        self, session: SessionKey, start: int = 1, stop: int | None = None, *, outputs: bool = True
-    ) -> Iterator[list[Row]]:
-        """See `Store.rows`."""
-        last = self.tip(session).position if stop is None else stop
-        base = session.number << POSITION_BITS
-        columns = _WITH_OUTPUT if outputs else _WITHOUT_OUTPUT
-        while start <= last:
-            found = self._query(
-                f"SELECT {columns} FROM record WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?",
-                (base + start, base + last, READ_ROWS),
-            )
-            if not found:
-                return
-            yield [_row(one) for one in found]
-            start = found[-1][0] + 1
-
-    def raw_rows(self, session: SessionKey, start: int, count: int) -> list[tuple[Any, ...]]:
-        """See `Store.raw_rows`."""
-        base = session.number << POSITION_BITS
-        return self._query(
-            f"SELECT {_WITH_OUTPUT} FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-            (base + start, base + POSITION_MASK + 1, count),
-        )
-
-    def row(self, session: SessionKey, position: int) -> Row | None:
-        """See `Store.row`."""
-        if not 0 < position <= POSITION_MASK:
-            return None
-        found = self._query(
-            f"SELECT {_WITH_OUTPUT} FROM record WHERE id = ?",
-            ((session.number << POSITION_BITS) + position,),
-        )
-        return _row(found[0]) if found else None
-
-    def artifact(self, session: SessionKey, position: int) -> Iterator[bytes]:
-        """See `Store.artifact`."""
-        from tallystick.stores.artifacts import unpack
-
-        record = (session.number << POSITION_BITS) + position
-
-        def first_from(chunk: int) -> list[Any]:
-            return self._query(
-                "SELECT chunk, digest, data FROM artifact WHERE record = ? AND chunk >= ? ORDER BY chunk LIMIT 1",
-                (record, chunk),
-            )
-
-        return unpack(first_from, task_id=session.task_id, position=position)
-
-    def faults(self, session: SessionKey | None = None) -> Iterator[tuple[str, int | None, str]]:
-        """See `Store.faults`."""
-        from tallystick.stores import sqlite_faults
-
-        if session is not None:
-            return sqlite_faults.schema_faults(self._query)
-        return sqlite_faults.faults(self._query)
-
     def remember_proofs(self, proofs: Sequence[tuple[bytes, SessionKey, int]]) -> None:
         """See `Store.remember_proofs`."""
-        self._require_writable()
-        with self._writing, self._locked():
-            connection: sqlite3.Connection | None = None
-            try:
-                connection = self._writer or self._open_writer()
-                connection.execute("BEGIN IMMEDIATE")
-                sqlite_proofs.remember(connection, proofs)
-                connection.execute("COMMIT")
-            except BaseException as error:
-                if connection is not None and connection.in_transaction:
-                    connection.rollback()
-                if isinstance(error, sqlite3.Error):
-                    raise store_error(error, self.path) from None
-                raise
-
-    def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:
-        """See `Store.proofs`."""
-        return sqlite_proofs.find(self._query, digest, limit)
+        self._write(lambda connection: sqlite_proofs.remember(connection, proofs))
 
     def backup(self, target: str, progress: Callable[[int, int], None] | None = None) -> None:
         """Copy the whole ledger, as it is at this moment, into a new file of its own.
@@ -452,11 +320,6 @@ class SqliteStore:
         self._lock.close()
         self._reset()
         self._unusable = unusable
-
-
-def _row(found: tuple[Any, ...]) -> Row:
-    position, record, node, criterion_before, type_before, *sealed = found
-    return Row(position, record, node, criterion_before, type_before, Sealed(*sealed))
 
 
 def _sync_folder(folder: str) -> None:
