@@ -25,8 +25,8 @@ def _existing(*names: str) -> tuple[signal.Signals, ...]:
 
 
 ENDING_SIGNALS = frozenset(_existing("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"))
-_LISTENED = (*ENDING_SIGNALS, *_existing("SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTSTP", "SIGCONT"))
-_PASSED = frozenset((TERMINATE, *_LISTENED))
+LISTENED = (*ENDING_SIGNALS, *_existing("SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTSTP", "SIGCONT"))
+_PASSED = frozenset((TERMINATE, *LISTENED))
 
 
 class RunControl:
@@ -83,7 +83,7 @@ class Inbox:
             self._previous_wakeup = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         except ValueError:  # not the main thread
             return False
-        for number in _LISTENED:
+        for number in LISTENED:
             previous = signal.getsignal(number)
             # What was ignored when we were started (nohup, a background job) stays so, for the command too.
             if previous is not None and previous != signal.SIG_IGN:

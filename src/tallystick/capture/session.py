@@ -13,6 +13,7 @@ import os
 import signal
 
 from tallystick.capture.descriptors import pipe
+from tallystick.capture.inbox import LISTENED
 from tallystick.capture.spawn import (
     RESET_SIGNALS,
     Child,
@@ -68,7 +69,7 @@ def start_in_session(command: Command, stdio: tuple[int, int, int], tty_path: st
     pipes = _Pipes()
     ignored = {number for number in _COMMAND_RESETS if signal.getsignal(number) == signal.SIG_IGN}
     ignored -= set(RESET_SIGNALS)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, LISTENED)
     try:
         leader = os.fork()
         if leader == 0:
