@@ -103,14 +103,16 @@ class Run:
 
 
 class RunResult:
-    """How a recorded run ended, and where it stands in the ledger."""
+    """How a recorded run ended, where it stands in the ledger, and the content that it left."""
 
-    __slots__ = ("finished", "head", "status")
+    __slots__ = ("after", "finished", "head", "reason", "status")
 
-    def __init__(self, finished: Finished, head: Head, status: str) -> None:
+    def __init__(self, finished: Finished, head: Head, judgement: Judgement, after: Snapshot) -> None:
         self.finished = finished
         self.head = head
-        self.status = status
+        self.status = judgement.status
+        self.reason = judgement.reason
+        self.after = after
 
 
 class NotRecordedError(TallystickError):
@@ -158,11 +160,14 @@ def run_command(
     control: RunControl | None = None,
     streams: tuple[int | None, int | None, int | None] = (0, 1, 2),
     on_output: Callable[[bytes], None] | None = None,
+    begin: Callable[[Entry], Head] | None = None,
 ) -> RunResult:
     """Run the command and record `run_started` before and the result after it.
 
     `before`: the content as it is now, where it was already looked at; it is closed. `now` gives the time that
-    many seconds from now (RFC 3339). Raises NotRecordedError where the ledger cannot take the entries.
+    many seconds from now (RFC 3339). `begin` appends the `run_started` in another way; what it raises other than a
+    TallystickError ends all this before the command runs. Raises NotRecordedError where the ledger cannot take the
+    entries.
     """
     from tallystick.capture.executable import DigestTask
 
@@ -170,7 +175,8 @@ def run_command(
     try:
         content = before or workspace.snapshot()
         surroundings = {**_where(run, workspace), **_observed(run, workspace)}
-        started = _record_start(ledger, run, content, surroundings, now)
+        entry = _start_entry(run, content, surroundings, now)
+        started = begin(entry) if begin is not None else ledger.append(run.task_id, entry)
         times = change_times(workspace, content.paths(run.patterns))
     except TallystickError as error:
         raise NotRecordedError(error, None) from None
@@ -198,28 +204,30 @@ def run_command(
                 },
                 "content": bound,
             }
-        head = ledger.append(run.task_id, _result_entry(run, finished, judgement, details))
+        result = _result_entry(run, finished, judgement, details)
+        head = ledger.append(run.task_id, result)
+        if run.criterion_id:
+            from tallystick.capture.proved import remember_proof
+
+            remember_proof(ledger, run.task_id, head.position, result)
     except TallystickError as error:
         raise NotRecordedError(error, finished) from None
-    return RunResult(finished, head, judgement.status)
+    return RunResult(finished, head, judgement, after)
 
 
-def _record_start(
-    ledger: Ledger, run: Run, content: Snapshot, surroundings: Mapping[str, Any], now: Callable[[float], str]
-) -> Head:
+def _start_entry(run: Run, content: Snapshot, surroundings: Mapping[str, Any], now: Callable[[float], str]) -> Entry:
     limit = run.timeout if run.timeout is not None else DEFAULT_SECONDS
     watcher = {name: value for name, value in this_process().items() if value}
     bound = content_details(content, run.patterns, without=_known(run, content).left_out(content))
     bound.pop("changes", None)
     details = {"run": {**watcher, "deadline": now(limit + DEADLINE_SLACK), **surroundings}, "content": bound}
-    entry = Entry(
+    return Entry(
         type="run_started",
         criterion_id=run.criterion_id,
         status="running",
         command=run.command,
         details=details,
     )
-    return ledger.append(run.task_id, entry)
 
 
 def _known(run: Run, snapshot: Snapshot) -> Products:
