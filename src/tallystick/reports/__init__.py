@@ -83,7 +83,9 @@ def _json_format(data: bytes, filename: str) -> str:
 
     try:
         keys = msgspec.json.decode(data.lstrip(_BLANK), type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise _unknown("JSON that is nested too deeply", filename) from None
+    except (msgspec.MsgspecError, ValueError) as error:
         raise _unknown(f"not valid JSON ({error})", filename) from None
     if "reportFormat" in keys:
         return "ctrf"

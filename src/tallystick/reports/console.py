@@ -69,18 +69,20 @@ def _plain(output: bytes) -> bytes:
 def _streams(text: bytes) -> list[bytes]:
     """What each task printed, where a task runner mixed them line by line behind prefixes."""
     if b": cache " in text:
-        prefixes = {match[1] + b": " for match in re.finditer(_TASK, text)}
+        tasks = {match[1] for match in re.finditer(_TASK, text)}
     elif b"\nScope: " in text:
-        prefixes = {match[1] + b": " for match in re.finditer(_WORKSPACE, text)}
+        tasks = {match[1] for match in re.finditer(_WORKSPACE, text)}
     else:
-        prefixes = set()
-    if not prefixes:
+        tasks = set()
+    if not tasks:
         return [text]
-    lines: dict[bytes, list[bytes]] = {prefix: [] for prefix in (b"", *prefixes)}
-    starts = re.compile(b"|".join(re.escape(prefix) for prefix in sorted(prefixes)))
+    lines: dict[bytes, list[bytes]] = {task: [] for task in (b"", *tasks)}
     for line in text.split(b"\n"):
-        start = starts.match(line)
-        lines[start[0] if start else b""].append(line[start.end() :] if start else line)
+        task, separator, printed = line.partition(b": ")
+        if separator and task in tasks:
+            lines[task].append(printed)
+        else:
+            lines[b""].append(line)
     return [b"\n" + b"\n".join(part) + b"\n" for part in lines.values()]
 
 
@@ -96,7 +98,7 @@ def _reports(text: bytes) -> Iterator[Report]:
             for report in _summarised(text, summary):
                 found = True
                 yield report
-    if not found and b"\nTAP version 1" in text:
+    if not found and (b"\nTAP version 1" in text or b"\n1.." in text):
         yield from tap(text)
 
 

@@ -44,7 +44,9 @@ def read(data: bytes, where: str) -> Report:
     """The report in the JSON. Raises InputError naming `where` and the place in it for what is none."""
     try:
         document = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=_Document)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InputError("not a CTRF report: nested too deeply", where=where) from None
+    except (msgspec.MsgspecError, ValueError) as error:
         raise InputError(f"not a CTRF report: {error}", where=where) from None
     if document.reportFormat != "CTRF":
         raise InputError('not a CTRF report: its reportFormat is not "CTRF"', where=where)

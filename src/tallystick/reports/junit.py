@@ -96,8 +96,9 @@ class _Reader:
         view = memoryview(data)
         try:
             for offset in range(0, len(view), CHUNK):
-                self.parser.Parse(view[offset : offset + CHUNK], False)
-                if offset - self.parser.CurrentByteIndex > MAX_TOKEN:
+                chunk = view[offset : offset + CHUNK]
+                self.parser.Parse(chunk, False)
+                if offset + len(chunk) - self.parser.CurrentByteIndex > MAX_TOKEN:
                     raise self._refused(f"a tag or comment of over {MAX_TOKEN >> 20} MiB")
             self.parser.Parse(b"", True)
         except expat.ExpatError as error:

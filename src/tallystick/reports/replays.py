@@ -8,8 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TEST_NAME = re.compile(rb"(?:^|[^A-Za-z])(?:tests?|specs?|e2e)(?:[^a-z]|$)|[a-z0-9](?:Tests?|Specs?)(?:[^a-z]|$)")
-_NO_TEST_NAME = re.compile(rb"[Tt]est(?:Classes|Resources|Kotlin|Java|Groovy|Fixtures)$|^(?:compile|process|clean)")
+_TEST_NAME = rb"(?:^|[^A-Za-z])(?:tests?|specs?|e2e)(?:[^a-z]|$)|[a-z0-9](?:Tests?|Specs?)(?:[^a-z]|$)"
+_NO_TEST_NAME = rb"[Tt]est(?:Classes|Resources|Kotlin|Java|Groovy|Fixtures)$|^(?:compile|process|clean)"
 
 
 class Replay:
@@ -48,7 +48,7 @@ def gradle_test_tasks(text: bytes) -> dict[bytes, bytes]:
     tasks = {}
     for match in re.finditer(rb"\n(?:> Task )?((?::[\w.-]+)+)(?: ([A-Z-]+))?[ \t]*(?=\n)", text):
         name = match[1].rpartition(b":")[2]
-        if _TEST_NAME.search(name) and not _NO_TEST_NAME.search(name):
+        if re.search(_TEST_NAME, name) and not re.search(_NO_TEST_NAME, name):
             tasks[match[1]] = match[2] or b""
     return tasks
 
@@ -102,7 +102,7 @@ def _nx(text: bytes) -> Replay | None:
 
 def _tasks(tool: str, tasks: dict[bytes, bool]) -> Replay | None:
     """The share of a task runner's test tasks, where it names any, that came from its cache: not of builds."""
-    tests = {name: hit for name, hit in tasks.items() if _TEST_NAME.search(name.partition(b":")[2])}
+    tests = {name: hit for name, hit in tasks.items() if re.search(_TEST_NAME, name.partition(b":")[2])}
     return _share(tool, list((tests or tasks).values()), "tasks")
 
 

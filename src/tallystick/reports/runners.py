@@ -18,11 +18,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_PYTEST_WORDS = {"passed", "failed", "errors", "error", "skipped", "deselected", "xfailed", "xpassed"}
-_PYTEST_EVIDENCE = re.compile(
-    rb"[.FEsxXRup]*[.FEsxX][ \t]*\[ *\d+%\]|[.FEsxX]+|(?:FAILED|ERROR|SKIPPED|XFAIL|XPASS) \S.*|-- Docs: http.*"
-    rb"|(?:TOTAL|Required test coverage|Coverage \S+ written to|Name +Stmts) .*|!{3,} .* !{3,}"
+_PYTEST_WORDS = frozenset({"passed", "failed", "errors", "error", "skipped", "deselected", "xfailed", "xpassed"})
+_PYTEST_BEFORE = (
+    rb"[.FEsxX]+|(?:FAILED|ERROR|SKIPPED|XFAIL|XPASS) \S.*|-- Docs: http.*|!{3,} .* !{3,}|-{3,} .* -{3,}"
+    rb"|\(\d+ durations < .*|\d+\.\d+s (?:call|setup|teardown) .*"
 )
+"""Lines that `pytest -q` prints right before it closes."""
 
 
 def console_report(
@@ -52,36 +53,37 @@ def console_report(
 
 
 def pytest(text: bytes) -> Iterator[Report]:
-    """pytest: of what stands between `=` signs the last line of each session, and the plain line of `-q`."""
+    """pytest: of each session the last line between `=` signs, with `-q` the last plain one."""
     lines = re.compile(
-        rb"\n(=+ )?(no tests ran|no tests collected[^\n]{0,60}?|(?:\d+/)?\d+ tests? collected[^\n]{0,60}?"
-        rb"|\d+ [a-z]+(?: [a-z]+)?(?:, \d+ [a-z]+(?: [a-z]+)?){0,12})"
+        rb"\n(=+ )?(no tests ran|(?:no tests|(?:\d{1,9}/)?\d{1,9} tests?) collected(?: \([a-z0-9 ]{1,40}\))?"
+        rb"|\d{1,9} [a-z]+(?: [a-z]+)?(?:, \d{1,9} [a-z]+(?: [a-z]+)?){0,12})"
         rb" in \d+\.\d+s(?: \([\d:, a-z]+\))?( =+)?[ \t]*(?=\n)"
     )
-    starts = [match.start() for match in re.compile(rb"\n=+ test session starts =+(?=\n)").finditer(text)]
-    sessions: dict[int, re.Match[bytes]] = {}
+    starts = [match.start() for match in re.finditer(rb"\n=+ test session starts =+(?=\n)", text)]
+    progress = [match.start() for match in re.finditer(rb"\[100%\][ \t]*(?=\n)", text)]
+    closing: dict[tuple[bool, int], re.Match[bytes]] = {}
     for line in lines.finditer(text):
-        if not _pytest_words(line[2]):
+        plain, at = not line[1], line.start()
+        if not _pytest_words(line[2]) or bool(line[1]) != bool(line[3]):
             continue
-        if line[1] and line[3]:
-            sessions[bisect_left(starts, line.start())] = line
-        elif not line[1] and not line[3] and _pytest_quiet(text, line):
-            yield _pytest_report(line[2])
-    for line in sessions.values():
+        session = bisect_left(progress if plain else starts, at)
+        if not plain or session or _pytest_closes(text, line):
+            closing[plain, session] = line
+    for line in closing.values():
         yield _pytest_report(line[2])
 
 
 def _pytest_words(items: bytes) -> bool:
     words = {item.split(b" ", 1)[-1].decode("ascii") for item in items.split(b", ")}
-    return b"tests" in items or b" collected" in items or bool(words & _PYTEST_WORDS)
+    return items.startswith(b"no ") or b" collected" in items or bool(words & _PYTEST_WORDS)
 
 
-def _pytest_quiet(text: bytes, line: re.Match[bytes]) -> bool:
-    """Whether the plain line is what pytest closes with: the end, or after what pytest prints before it."""
+def _pytest_closes(text: bytes, line: re.Match[bytes]) -> bool:
+    """Whether the plain line stands where pytest closes: at the end, or after what it prints right before."""
     if not text[line.end() : line.end() + 1_000].strip():
         return True
     before = text[max(0, line.start() - 2_000) : line.start()].rstrip().rpartition(b"\n")[2]
-    return _PYTEST_EVIDENCE.fullmatch(before.rstrip()) is not None
+    return re.fullmatch(_PYTEST_BEFORE, before.rstrip()) is not None
 
 
 def _pytest_report(items: bytes) -> Report:
@@ -92,6 +94,17 @@ def _pytest_report(items: bytes) -> Report:
             if kind := WORDS.get(word.decode("ascii")):
                 counts[kind] += int(number)
     return console_report("pytest", counts)
+
+
+def sugar(text: bytes) -> Iterator[Report]:
+    """pytest-sugar on a terminal: a count in each line, names of what failed between them."""
+    block = re.compile(rb"\nResults \(\d+(?:\.\d+)?s\):\n((?: {3,12}\d{1,9} [a-z]+[ \t]*\n|  +- [^\n]+\n|[ \t]*\n)+)")
+    for match in block.finditer(text):
+        counts = dict.fromkeys(COUNTS, 0)
+        for number, word in re.findall(rb"(?:^|\n) {3,12}(\d{1,9}) ([a-z]+)", match[1]):
+            if kind := WORDS.get(word.decode("ascii")):
+                counts[kind] += int(number)
+        yield console_report("pytest", counts)
 
 
 def go(text: bytes) -> Iterator[Report]:
@@ -152,12 +165,9 @@ def cargo(text: bytes) -> Iterator[Report]:
 
 def ctest(text: bytes) -> Iterator[Report]:
     """ctest: it counts skipped tests as passed and says so below."""
-    summary = re.compile(
-        rb"\n\d{1,3}% tests passed(?:, (\d{1,9}) tests? failed)? out of (\d{1,9})[ \t]*\n"
-        rb"((?:(?!\d{1,3}% tests passed)[^\n]*\n){0,2000})"
-    )
-    for match in summary.finditer(text):
-        listed = re.findall(rb"\t *\d+ - ([^\n]{1,500}?) \(([A-Za-z ]+)\)[^\n]*\n", match[3])
+    line = re.compile(rb"\n\d{1,3}% tests passed(?:, (\d{1,9}) tests? failed)? out of (\d{1,9})[ \t]*(?=\n)")
+    for match, block in _blocks(text, line):
+        listed = re.findall(rb"\t *\d{1,9} - ([^\n]{1,500}?) \(([A-Za-z ]{1,40})\)[^\n]*\n", block)
         skipped = [name.decode("utf-8", "replace") for name, why in listed if why in (b"Skipped", b"Disabled")]
         counted_as_passed = sum(why == b"Skipped" for _, why in listed)
         failed, total = int(match[1] or 0), int(match[2])
@@ -171,32 +181,38 @@ def ctest(text: bytes) -> Iterator[Report]:
         yield console_report("ctest", {})
 
 
+def _blocks(text: bytes, line: re.Pattern[bytes]) -> Iterator[tuple[re.Match[bytes], bytes]]:
+    """Each line that matches, with what follows until the next."""
+    matches = list(line.finditer(text))
+    ends = [*(match.start() for match in matches[1:]), len(text)]
+    for match, end in zip(matches, ends, strict=False):
+        yield match, text[match.end() : end]
+
+
 def prove(text: bytes) -> Iterator[Report]:
     """prove: how many failed stands in the summary of each file."""
-    summary = re.compile(rb"\nFiles=\d+, Tests=(\d{1,9}), [^\n]+\nResult: (PASS|FAIL|NOTESTS)[ \t]*(?=\n)")
+    summary = re.compile(rb"\nFiles=\d{1,9}, Tests=(\d{1,9}), [^\n]+\nResult: (PASS|FAIL|NOTESTS)[ \t]*(?=\n)")
+    begin = 0
     for match in summary.finditer(text):
-        begin = max(text.rfind(b"\nTest Summary Report\n", 0, match.start()), 0)
-        block = text[begin : match.start()] if match[2] == b"FAIL" else b""
-        failed = sum(map(int, re.findall(rb"\n[^\n]+ \(Wstat: [^\n]* Tests: \d+ Failed: (\d{1,9})\)", block)))
-        problems = re.findall(rb"\n  ((?:Parse errors: |Non-zero )[^\n]+)", block)
-        total = int(match[1])
-        yield console_report(
-            "prove",
-            {"failed": min(failed, total), "passed": total - min(failed, total)},
-            problems=[f"prove: {problem.decode('utf-8', 'replace')[:200]}" for problem in problems[:5]]
-            or (["prove: Result: FAIL"] if match[2] == b"FAIL" else []),
-        )
+        _, _, block = text[begin : match.start()].rpartition(b"\nTest Summary Report\n")
+        begin, failed, problems = match.end(), 0, []
+        if match[2] == b"FAIL":
+            file = rb"\n[^\n]{1,300} \(Wstat: [^\n]{1,60} Tests: \d{1,9} Failed: (\d{1,9})\)"
+            failed = min(sum(map(int, re.findall(file, block))), int(match[1]))
+            found = re.findall(rb"\n  ((?:Parse errors: |Non-zero )[^\n]{1,200})", block)[:5]
+            problems = [f"prove: {problem.decode('utf-8', 'replace')}" for problem in found or [b"Result: FAIL"]]
+        counts = {"failed": failed, "passed": int(match[1]) - failed}
+        yield console_report("prove", counts, problems=problems)
 
 
 def playwright(text: bytes) -> Iterator[Report]:
     """Playwright: counts in lines of their own, names of what failed between them."""
-    starts = list(re.finditer(rb"\nRunning \d+ tests? using \d+ workers?[^\n]*(?=\n)", text))
-    ends = [*(start.start() for start in starts[1:]), len(text)]
+    start = re.compile(rb"\nRunning \d{1,9} tests? using \d{1,9} workers?[^\n]*(?=\n)")
     line = re.compile(
-        rb"\n  (\d{1,9}) (failed|flaky|interrupted|skipped|did not run|passed)(?: \([^\n()]+\))?[ \t]*(?=\n)"
+        rb"\n  (\d{1,9}) (failed|flaky|interrupted|skipped|did not run|passed)(?: \([^\n()]{1,40}\))?[ \t]*(?=\n)"
     )
-    for start, end in zip(starts, ends, strict=False):
-        last = {match[2].decode("ascii"): int(match[1]) for match in line.finditer(text, start.end(), end)}
+    for _, block in _blocks(text, start):
+        last = {match[2].decode("ascii"): int(match[1]) for match in line.finditer(block)}
         if not last:
             continue
         counts = dict.fromkeys(COUNTS, 0)
@@ -214,17 +230,23 @@ def gradle(text: bytes) -> Iterator[Report]:
 
 
 def tap(text: bytes) -> Iterator[Report]:
-    """TAP with a version line and a plan, from a runner that says nothing more."""
+    """TAP, from a runner that says nothing more: with a version line, or every test from first to last."""
     from tallystick.reports.tap import read_embedded
 
     begin = re.search(rb"\nTAP version 1[34][ \t]*(?=\n)", text)
-    report = read_embedded(text[begin.start() :]) if begin else None
+    if begin is None:
+        plans = re.findall(rb"\n1\.\.([1-9]\d{0,6})[ \t]*(?=\n)", text)
+        numbers = [int(number) for number in re.findall(rb"\n(?:not )?ok (\d{1,7})\b", text)]
+        if len(plans) != 1 or numbers != list(range(1, int(plans[0]) + 1)):
+            return
+    report = read_embedded(text[begin.start() if begin else 0 :])
     if report is not None:
         yield report.replace(format="console", tool="tap")
 
 
 RUNNERS: tuple[tuple[tuple[bytes, ...], Callable[[bytes], Iterator[Report]]], ...] = (
-    ((b"s\n", b"s ", b"s)"), pytest),
+    ((*(b" " + word.encode() for word in _PYTEST_WORDS), b"no tests ", b" collected"), pytest),
+    ((b"\nResults (",), sugar),
     ((b"\nok  \t", b"\nFAIL\t"), go),
     ((b"\ntest result: ", b"\nerror: test failed, to rerun pass "), cargo),
     ((b"% tests passed", b"\nNo tests were found!!!\n"), ctest),

@@ -15,8 +15,6 @@ from tallystick.reports.tally import Tally, shortened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tallystick.reports.base import Report
 
 
@@ -99,7 +97,9 @@ def read(data: bytes, where: str) -> Report:
     """The report in the JSON. Raises InputError naming `where` and the place in it for what is none."""
     try:
         log = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=_Log)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InputError("not a SARIF log: nested too deeply", where=where) from None
+    except (msgspec.MsgspecError, ValueError) as error:
         raise InputError(f"not a SARIF log: {error}", where=where) from None
     if log.version != "2.1.0":
         raise InputError(f"SARIF version {log.version[:40]!r} is not read, 2.1.0 is", where=where)
@@ -121,8 +121,9 @@ class _Findings:
     def run(self, run: _Run, where: str) -> None:
         """Take one run of a tool (SARIF 3.14)."""
         errors = self.levels["error"]
+        rules = _Rules(run.tool.driver.rules or [])
         for number, result in enumerate(run.results or ()):
-            self._result(run, result, f"{where}.results[{number}]")
+            self._result(rules, result, f"{where}.results[{number}]")
         if not self._completed(run):
             self.runs["errors"] += 1
         elif self.levels["error"] > errors:
@@ -145,10 +146,10 @@ class _Findings:
             self.tally.problem(f"{name} gave no list of results, not even an empty one")
         return not failed and run.results is not None
 
-    def _result(self, run: _Run, result: _Result, where: str) -> None:
+    def _result(self, rules: _Rules, result: _Result, where: str) -> None:
         if result.baseline_state == "absent":
             return
-        level = _level(run, result)
+        level = rules.level(result)
         if level not in self.levels:
             raise InputError(f"a level that SARIF does not have: {level[:40]!r}", where=where)
         name = _name(result)
@@ -164,23 +165,21 @@ def _suppressed(result: _Result) -> bool:
     return bool(result.suppressions) and all(one.status == "accepted" for one in result.suppressions or ())
 
 
-def _level(run: _Run, result: _Result) -> str:
-    """The level of the result, where it has none of its own that of its rule (SARIF 3.27.10)."""
-    if result.kind != "fail":
-        return "none"
-    if result.level:
-        return result.level
-    rule = next(_rules(run, result), None)
-    return rule.default_configuration.level if rule and rule.default_configuration else "warning"
+class _Rules:
+    """The rules of a run, and the levels that they give."""
 
+    def __init__(self, rules: list[_Rule]) -> None:
+        levels = [rule.default_configuration.level if rule.default_configuration else "" for rule in rules]
+        self.by_index = dict(enumerate(levels))
+        self.by_name = {rule.id: level for rule, level in zip(rules, levels, strict=True)}
 
-def _rules(run: _Run, result: _Result) -> Iterator[_Rule]:
-    rules = run.tool.driver.rules or []
-    index = result.rule_index if result.rule is None else result.rule.index
-    if 0 <= index < len(rules):
-        yield rules[index]
-    elif name := result.rule_id or (result.rule.id if result.rule else ""):
-        yield from (rule for rule in rules if rule.id == name)
+    def level(self, result: _Result) -> str:
+        """The level of the result, where it has none of its own that of its rule (SARIF 3.27.10)."""
+        if result.kind != "fail":
+            return "none"
+        rule = result.rule or _Reference()
+        by_index = self.by_index.get(max(result.rule_index, rule.index), "")
+        return result.level or by_index or self.by_name.get(result.rule_id or rule.id, "") or "warning"
 
 
 def _name(result: _Result) -> str:

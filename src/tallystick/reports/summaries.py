@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 END = rb"[ \t]*(?=\n|\Z)"
-MAX_BLOCK = 200_000
-"""How much of the output one summary may span, in bytes."""
+SPAN = 4_000
+"""How much of the output one summary may span, in bytes, where nothing more is said."""
+
+MAX_BEFORE = 200
+"""How far into a line an anchor may stand."""
 
 WORDS = {
     **dict.fromkeys(("passed", "pass", "passes", "passing", "succeeded", "xpassed"), "passed"),
@@ -29,21 +32,29 @@ WORDS = {
 }
 """What the words of the runners count."""
 
-_ITEM = re.compile(rb"(\d{1,9}) ([A-Za-z]+(?: [A-Za-z]+)*)|([A-Za-z]+(?: [A-Za-z]+)*)[:=] ?(\d{1,9})")
+_ITEM = rb"(\d{1,9}) ([A-Za-z]+(?: [A-Za-z]+)*)|([A-Za-z]+(?: [A-Za-z]+)*)[:=] ?(\d{1,9})"
 
 
 class Summary:
     """One runner's closing lines."""
 
-    __slots__ = ("anchor", "compiled", "last_only", "pattern", "tool", "unit")
+    __slots__ = ("anchor", "compiled", "last_only", "pattern", "span", "tool", "unit")
 
     def __init__(
-        self, tool: str, anchor: bytes, pattern: bytes, *, unit: str = "tests", last_only: bool = False
+        self,
+        tool: str,
+        anchor: bytes,
+        pattern: bytes,
+        *,
+        unit: str = "tests",
+        last_only: bool = False,
+        span: int = SPAN,
     ) -> None:
         self.tool = tool
         self.anchor = anchor
         self.pattern = pattern
         self.unit = unit
+        self.span = span
         self.last_only = last_only
         """Too plain to be told from what a test prints: where there are several, the last one counts."""
         self.compiled: re.Pattern[bytes] | None = None
@@ -54,10 +65,12 @@ class Summary:
         while at >= 0:
             self.compiled = self.compiled or re.compile(self.pattern)
             start = text.rfind(b"\n", 0, at + 1) + 1
-            match = self.compiled.match(text, start, start + MAX_BLOCK)
+            near = at - start <= MAX_BEFORE
+            match = self.compiled.match(text, start, start + self.span) if near else None
             if match:
                 yield match
-            at = text.find(self.anchor, max(at + len(self.anchor), match.end() if match else 0))
+            line_end = text.find(b"\n", at + len(self.anchor) - 1)
+            at = text.find(self.anchor, max(match.end() if match else 0, line_end, at + 1))
 
 
 def counts(match: re.Match[bytes]) -> dict[str, int]:
@@ -84,7 +97,7 @@ def counts(match: re.Match[bytes]) -> dict[str, int]:
 
 def items(text: bytes) -> list[tuple[str, int]]:
     """Counts in words, such as `1 failed, 2 passed` or `failures=1`, those that are known."""
-    pairs = [(m[2] or m[3], m[1] or m[4]) for m in _ITEM.finditer(text)]
+    pairs = [(m[2] or m[3], m[1] or m[4]) for m in re.finditer(_ITEM, text)]
     known = [(WORDS.get(word.decode("ascii").lower()), int(number)) for word, number in pairs]
     return [(kind, number) for kind, number in known if kind]
 
@@ -95,22 +108,22 @@ SUMMARIES = (
     Summary(
         "unittest",
         b"-" * 70 + b"\nRan ",
-        rb"-{70}\nRan (?P<total>\d+) tests? in [\d.]+s\n\n(?:OK|FAILED|NO TESTS RAN)"
+        rb"-{70}\nRan (?P<total>\d{1,9}) tests? in [\d.]{1,20}s\n\n(?:OK|FAILED|NO TESTS RAN)"
         rb"(?: \((?P<items>[a-z0-9=, ]+)\))?" + END,
     ),
     Summary(
         "jest",
         b"Test Suites: ",
-        rb"Test Suites: (?:(?P<broken>\d+) failed, )?[^\n]*?\d+ total\n"
-        rb"Tests: +(?P<items>[^\n]*?)(?P<total>\d+) total\nSnapshots: +\d[^\n]*\nTime: ",
+        rb"Test Suites: (?:(?P<broken>\d{1,9}) failed, )?[^\n]*?\d{1,9} total\n"
+        rb"Tests: +(?P<items>[^\n]*?)(?P<total>\d{1,9}) total\nSnapshots: +\d[^\n]*\nTime: ",
     ),
     Summary("jest", b"No tests found, exiting with code ", rb"No tests found, exiting with code [01]" + END),
     Summary(
         "vitest",
         b" Test Files ",
-        rb" +Test Files  (?:(?P<broken>\d+) failed(?: \| )?)?[^\n]*\(\d+\)\n +Tests  (?:no tests|"
-        rb"(?P<items>\d[^\n]*) \((?P<total>\d+)\))\n(?:Type Errors [^\n]+\n)?(?: +Errors  (?P<error>\d+ errors?)\n)?"
-        rb" +Start at  ",
+        rb" +Test Files  (?:(?P<broken>\d{1,9}) failed(?: \| )?)?[^\n]*\(\d{1,9}\)\n +Tests  (?:no tests|"
+        rb"(?P<items>\d[^\n]*) \((?P<total>\d{1,9})\))\n(?:Type Errors [^\n]+\n)?"
+        rb"(?: +Errors  (?P<error>\d{1,9} errors?)\n)? +Start at  ",
     ),
     Summary(
         "vitest", b"No test files found, exiting with code ", rb"No test files found, exiting with code [01]" + END
@@ -118,122 +131,128 @@ SUMMARIES = (
     Summary(
         "mocha",
         b" passing (",
-        rb"  (?P<passed>\d+) passing \(\d+(?:ms|s|m|h|d)\)\n(?:  (?P<skipped>\d+) pending\n)?"
-        rb"(?:  (?P<failed>\d+) failing\n)?(?=\n|\Z)",
+        rb"  (?P<passed>\d{1,9}) passing \(\d{1,9}(?:ms|s|m|h|d)\)\n(?:  (?P<skipped>\d{1,9}) pending\n)?"
+        rb"(?:  (?P<failed>\d{1,9}) failing\n)?(?=\n|\Z)",
         last_only=True,
     ),
     Summary(
         "node",
         b" tests ",
         _NODE
-        + rb"tests \d+\n"
+        + rb"tests \d{1,9}\n"
         + _NODE
-        + rb"suites \d+\n"
+        + rb"suites \d{1,9}\n"
         + _NODE
-        + rb"pass (?P<passed>\d+)\n"
+        + rb"pass (?P<passed>\d{1,9})\n"
         + _NODE
-        + rb"fail (?P<failed>\d+)\n"
+        + rb"fail (?P<failed>\d{1,9})\n"
         + _NODE
-        + rb"cancelled (?P<errors>\d+)\n"
+        + rb"cancelled (?P<errors>\d{1,9})\n"
         + _NODE
-        + rb"skipped (?P<skipped>\d+)\n"
+        + rb"skipped (?P<skipped>\d{1,9})\n"
         + _NODE
-        + rb"todo (?P<skipped_2>\d+)\n"
+        + rb"todo (?P<skipped_2>\d{1,9})\n"
         + _NODE
         + rb"duration_ms ",
     ),
     Summary(
         "nextest",
         b"Summary [",
-        rb" *Summary \[ *[\d.]+s\] (?:\d+/)?(?P<total>\d+) tests? run: (?P<items>\d[^\n]*)" + END,
+        rb" *Summary \[ *[\d.]{1,20}s\] (?:\d{1,9}/)?(?P<total>\d{1,9}) tests? run: (?P<items>\d[^\n]*)" + END,
     ),
     Summary(
         "surefire",
         b"] Tests run: ",
-        rb"\[(?:INFO|WARNING|ERROR)\] Tests run: (?P<total>\d+), Failures: (?P<failed>\d+), "
-        rb"Errors: (?P<errors>\d+), Skipped: (?P<skipped>\d+)(?:, Flakes: (?P<flaky>\d+))?" + END,
+        rb"\[(?:INFO|WARNING|ERROR)\] Tests run: (?P<total>\d{1,9}), Failures: (?P<failed>\d{1,9}), "
+        rb"Errors: (?P<errors>\d{1,9}), Skipped: (?P<skipped>\d{1,9})(?:, Flakes: (?P<flaky>\d{1,9}))?" + END,
     ),
     Summary("surefire", b"] Tests are skipped.", rb"\[INFO\] Tests are skipped\." + END),
     Summary("surefire", b"] No tests to run.", rb"\[INFO\] No tests to run\." + END),
     Summary(
         "gradle",
         b" completed",
-        rb"(?P<total>\d+) tests? completed(?:, (?P<failed>\d+) failed)?(?:, (?P<skipped>\d+) skipped)?" + END,
+        rb"(?P<total>\d{1,9}) tests? completed(?:, (?P<failed>\d{1,9}) failed)?(?:, (?P<skipped>\d{1,9}) skipped)?"
+        + END,
         last_only=True,
     ),
     Summary(
         "rspec",
         b" load)\n",
-        rb"Finished in [^\n]+ \(files took [^\n]+ to load\)\n(?P<total>\d+) examples?, (?P<failed>\d+) failures?"
-        rb"(?:, (?P<skipped>\d+) pending)?(?:, (?P<broken>\d+) errors? occurred outside of examples)?" + END,
+        rb"Finished in [^\n]{1,60} \(files took [^\n]{1,60} to load\)\n(?P<total>\d{1,9}) examples?, "
+        rb"(?P<failed>\d{1,9}) failures?(?:, (?P<skipped>\d{1,9}) pending)?"
+        rb"(?:, (?P<broken>\d{1,9}) errors? occurred outside of examples)?" + END,
     ),
     Summary(
         "minitest",
         b" runs, ",
-        rb"(?P<total>\d+) runs, \d+ assertions, (?P<failed>\d+) failures, (?P<errors>\d+) errors, "
-        rb"(?P<skipped>\d+) skips" + END,
+        rb"(?P<total>\d{1,9}) runs, \d{1,9} assertions, (?P<failed>\d{1,9}) failures, (?P<errors>\d{1,9}) errors, "
+        rb"(?P<skipped>\d{1,9}) skips" + END,
     ),
     Summary(
         "test-unit",
         b" notifications",
-        rb"(?P<total>\d+) tests, \d+ assertions, (?P<failed>\d+) failures, (?P<errors>\d+) errors, "
-        rb"(?P<skipped>\d+) pendings, (?P<skipped_2>\d+) omissions, \d+ notifications" + END,
+        rb"(?P<total>\d{1,9}) tests, \d{1,9} assertions, (?P<failed>\d{1,9}) failures, (?P<errors>\d{1,9}) errors, "
+        rb"(?P<skipped>\d{1,9}) pendings, (?P<skipped_2>\d{1,9}) omissions, \d{1,9} notifications" + END,
     ),
-    Summary("phpunit", b"OK (", rb"OK \((?P<total>\d+) tests?, \d+ assertions?\)" + END),
+    Summary("phpunit", b"OK (", rb"OK \((?P<total>\d{1,9}) tests?, \d{1,9} assertions?\)" + END),
     Summary(
         "phpunit",
         b"!\nTests: ",
-        rb"(?:FAILURES|ERRORS|WARNINGS|OK, but [a-z, ]{1,80})!\nTests: (?P<total>\d+), Assertions: \d+"
-        rb"(?P<items>(?:, [A-Za-z ]+: \d+)*)\." + END,
+        rb"(?:FAILURES|ERRORS|WARNINGS|OK, but [a-z, ]{1,80})!\nTests: (?P<total>\d{1,9}), Assertions: \d{1,9}"
+        rb"(?P<items>(?:, [A-Za-z ]+: \d{1,9})*)\." + END,
     ),
     Summary("phpunit", b"No tests executed!", rb"No tests executed!" + END),
     Summary(
         "pest",
         b"  Tests:  ",
-        rb"  Tests:    (?P<items>\d[^\n(]*) \(\d+ assertions\)\n  Duration: ",
+        rb"  Tests:    (?P<items>\d[^\n(]*) \(\d{1,9} assertions\)\n  Duration: ",
     ),
     Summary(
         "dotnet test",
         b"!  - Failed: ",
-        rb"(?:Passed|Failed|Skipped)!  - Failed: +(?P<failed>\d+), Passed: +(?P<passed>\d+), "
-        rb"Skipped: +(?P<skipped>\d+), Total: +\d+, Duration: ",
+        rb"(?:Passed|Failed|Skipped)!  - Failed: +(?P<failed>\d{1,9}), Passed: +(?P<passed>\d{1,9}), "
+        rb"Skipped: +(?P<skipped>\d{1,9}), Total: +\d{1,9}, Duration: ",
     ),
     Summary(
         "dotnet test",
         b"Test Run ",
-        rb"Test Run (?:Successful|Failed|Aborted)\.\nTotal tests: (?P<total>\d+)\n(?: +Passed: (?P<passed>\d+)\n)?"
-        rb"(?: +Failed: (?P<failed>\d+)\n)?(?: +Skipped: (?P<skipped>\d+)\n)? *Total time: ",
+        rb"Test Run (?:Successful|Failed|Aborted)\.\nTotal tests: (?P<total>\d{1,9})\n"
+        rb"(?: +Passed: (?P<passed>\d{1,9})\n)?(?: +Failed: (?P<failed>\d{1,9})\n)?"
+        rb"(?: +Skipped: (?P<skipped>\d{1,9})\n)? *Total time: ",
     ),
     Summary(
         "dotnet test",
         b"Test run summary: ",
-        rb"Test run summary: [A-Z][^\n]*\n  total: (?P<total>\d+)\n(?:  error: (?P<broken>\d+)\n)?"
-        rb"  failed: (?P<failed>\d+)\n  succeeded: (?P<passed>\d+)\n  skipped: (?P<skipped>\d+)\n  duration: ",
+        rb"Test run summary: [A-Z][^\n]*\n  total: (?P<total>\d{1,9})\n(?:  error: (?P<broken>\d{1,9})\n)?"
+        rb"  failed: (?P<failed>\d{1,9})\n  succeeded: (?P<passed>\d{1,9})\n"
+        rb"  skipped: (?P<skipped>\d{1,9})\n  duration: ",
     ),
     Summary(
         "googletest",
         b" ran. (",
-        rb"\[={10}\] (?P<total>\d+) tests? from \d+ test (?:suite|case)s? ran\. \(\d+ ms total\)\n"
-        rb"\[  PASSED  \] (?P<passed>\d+) tests?\.(?:\n\[  SKIPPED \] (?P<skipped>\d+) tests?, listed below:)?"
-        rb"(?:\n\[  SKIPPED \] [^\n]+)*(?:\n\[  FAILED  \] (?P<failed>\d+) tests?, listed below:)?",
+        rb"\[={10}\] (?P<total>\d{1,9}) tests? from \d{1,9} test (?:suite|case)s? ran\. \(\d{1,9} ms total\)\n"
+        rb"\[  PASSED  \] (?P<passed>\d{1,9}) tests?\.(?:\n\[  SKIPPED \] (?P<skipped>\d{1,9}) tests?, listed below:)?"
+        rb"(?:\n\[  SKIPPED \] [^\n]+)*(?:\n\[  FAILED  \] (?P<failed>\d{1,9}) tests?, listed below:)?",
+        span=1_000_000,
     ),
     Summary(
         "bun",
         b" pass\n",
-        rb" +(?P<items>\d+ pass\n(?: +\d+ [^\n]{1,40}\n){1,12})Ran \d+ tests? across \d+ files?\. \[",
+        rb" +(?P<items>\d{1,9} pass\n(?: +\d{1,9} [^\n]{1,40}\n){1,12})Ran \d{1,9} tests? across \d{1,9} files?\. \[",
     ),
     Summary(
         "deno",
         b" passed",
-        rb"(?:ok|FAILED) \| (?P<passed>\d+) passed(?: \(\d+ steps?\))? \| (?P<failed>\d+) failed(?: \(\d+ steps?\))?"
-        rb"(?: \| (?P<skipped>\d+) ignored(?: \(\d+ steps?\))?)?(?: \| [^\n|]+){0,3} \(\d+[^\n)]*\)" + END,
+        rb"(?:ok|FAILED) \| (?P<passed>\d{1,9}) passed(?: \(\d{1,9} steps?\))? \| (?P<failed>\d{1,9}) failed"
+        rb"(?: \(\d{1,9} steps?\))?(?: \| (?P<skipped>\d{1,9}) ignored(?: \(\d{1,9} steps?\))?)?"
+        rb"(?: \| [^\n|]{1,60}){0,3} \(\d{1,9}[^\n)]{0,20}\)" + END,
     ),
     Summary(
         "bazel",
         b"Executed ",
-        rb"Executed \d+ out of \d+ tests?: (?:(?P<passed>\d+) tests? pass(?:es)?)?[ ,]*(?:and )?"
-        rb"(?:(?P<errors>\d+) fails? to build)?[ ,]*(?:and )?(?:(?P<failed>\d+) fails? (?:locally|remotely))?"
-        rb"[ ,]*(?:and )?(?:(?P<skipped>\d+) (?:was|were) skipped)?\." + END,
+        rb"Executed \d{1,9} out of \d{1,9} tests?: (?:(?P<passed>\d{1,9}) tests? pass(?:es)?)?[ ,]*(?:and )?"
+        rb"(?:(?P<errors>\d{1,9}) fails? to build)?[ ,]*(?:and )?(?:(?P<failed>\d{1,9}) fails? (?:locally|remotely))?"
+        rb"[ ,]*(?:and )?(?:(?P<skipped>\d{1,9}) (?:was|were) skipped)?\." + END,
         unit="targets",
     ),
 )

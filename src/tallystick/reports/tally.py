@@ -26,6 +26,8 @@ MAX_COUNT = 2**53
 
 def shortened(text: str, limit: int = MAX_NAME_CHARACTERS) -> str:
     """The text in at most `limit` characters, in one line, without NUL and lone surrogates."""
+    if len(text) <= limit and text.isprintable():
+        return text
     text = " ".join(text[: 4 * limit].replace("\0", "\ufffd").split())
     return clean_text(text if len(text) <= limit else text[: limit - 1] + "…")
 

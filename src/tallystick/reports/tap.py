@@ -20,6 +20,7 @@ MAX_DEPTH = 32
 MAX_LINE = 4_096
 """How much of a line is looked at, in bytes."""
 
+_BEGINNINGS = ("ok", "not ok", "1..", "# Subtest", "Bail out!", "}")
 _POINT = re.compile(r"(not )?ok\b(?:\s+(\d{1,9})\b)?\s*(?:-\s+)?(.*)")
 _PLAN = re.compile(r"1\.\.(\d{1,9})\s*(?:#\s*(.*))?$")
 _DIRECTIVE = re.compile(r"(?:^|\s)#\s*(skip\S*|todo\b)", re.IGNORECASE)
@@ -151,13 +152,13 @@ class _Reader:
         indent = len(line) - len(text)
         if self._in_yaml(text, indent):
             return
-        if not indent and (version := _VERSION.match(text)):
+        if not indent and text.startswith("TAP ") and (version := _VERSION.match(text)):
             self._new_document(int(version[1]))
         elif self.bailed_out:
             return
         elif text.startswith("---") and indent > self.last_indent >= 0:
             self.yaml_indent = indent
-        elif indent % 4 == 0 and self._structural(text):
+        elif indent % 4 == 0 and text.startswith(_BEGINNINGS):
             self._at(text, indent // 4)
         elif text.startswith("# "):
             self._comment(text)
@@ -179,29 +180,29 @@ class _Reader:
             self.yaml_indent = None
         return True
 
-    def _structural(self, text: str) -> bool:
-        return text.startswith(("ok", "not ok", "1..", "# Subtest", "Bail out!", "}"))
-
     def _at(self, text: str, depth: int) -> None:
-        if bail_out := _BAIL_OUT.match(text):
+        """Take a line that may be a part of the document at this depth."""
+        if depth > len(self.levels):
+            return
+        if point := _POINT.match(text):
+            self._enter(depth)
+            self._point(point[1] is None, int(point[2] or 0), point[3].strip(), depth)
+        elif plan := _PLAN.match(text):
+            self._enter(depth)
+            self._plan(int(plan[1]), plan[2] or "")
+        elif text.startswith("# Subtest"):
+            self._enter(depth)
+            self._drop_child()
+            self.levels[-1].announced = text.partition(":")[2].strip()
+        elif bail_out := _BAIL_OUT.match(text):
             self._bail_out(bail_out[1])
-            return
-        if text.startswith("}"):
+        elif text.startswith("}"):
             self._close_buffered(depth)
-            return
-        plan, point = _PLAN.match(text), _POINT.match(text)
-        if not (plan or point or text.startswith("# Subtest")) or depth > len(self.levels):
-            return
+
+    def _enter(self, depth: int) -> None:
         if depth >= MAX_DEPTH:
             raise self._refused(f"subtests nested deeper than {MAX_DEPTH} levels")
         self._go_to(depth)
-        if plan:
-            self._plan(int(plan[1]), plan[2] or "")
-        elif point:
-            self._point(point[1] is None, int(point[2] or 0), point[3].strip(), depth)
-        else:
-            self._drop_child()
-            self.levels[-1].announced = text.partition(":")[2].strip()
 
     def _go_to(self, depth: int) -> None:
         """Open or close levels until the current one is at `depth`."""
@@ -245,7 +246,7 @@ class _Reader:
         if opens:
             self.levels.append(_Level())
             self.levels[-1].buffered = verdict
-        elif child is not None:
+        elif child is not None and (child.plan is not None or level.announced):
             level.absorb(child, *verdict)
         else:
             level.add(*verdict)
@@ -256,7 +257,7 @@ class _Reader:
             self._go_to(depth)
 
     def _drop_child(self, into: _Level | None = None) -> None:
-        """Deal with a subtest that no test point closed: noise unless it had a plan or was announced."""
+        """Deal with a subtest that no test point closed; without a plan and unannounced, a test printed it."""
         child, self.child = self.child, None
         level = self.levels[-1] if into is None else into
         if child is not None and child.counted and (child.plan is not None or level.announced):
