@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from tallystick.model.record import Draft, Header, Sealed
+    from tallystick.stores.checkpoints import CheckpointLog
 
 INLINE_OUTPUT = 64 * 1024
 """Bytes of output that lie beside the record; more goes into an artifact."""
@@ -92,7 +93,7 @@ class Tip:
 def tip_from(task_id: str, row: tuple[int, str | None, bytes | None] | None) -> Tip:
     """The tip that a head's row (position, at, edge) stands for. Raises TamperedError where it cannot be one."""
     position, at, edge = row or (0, None, None)
-    if at is None or edge is None:
+    if not isinstance(position, int) or not isinstance(at, str) or not isinstance(edge, bytes):
         raise TamperedError("the session's head is missing", task_id=task_id)
     try:
         return Tip(position, at, Edge.unpack(position + 1, edge))
@@ -202,6 +203,10 @@ if TYPE_CHECKING:
         ledger_id: str
         """The ledger's random name: 32 hex digits."""
         read_only: bool
+
+        @property
+        def log(self) -> CheckpointLog:
+            """The ledger's own log of checkpoints."""
 
         def append(
             self,

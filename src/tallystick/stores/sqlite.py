@@ -15,6 +15,7 @@ from tallystick.stores.base import SessionKey
 from tallystick.stores.filesystem import require_local
 from tallystick.stores.group_commit import GroupCommit
 from tallystick.stores.sqlite_connection import (
+    ENGINE_ERRORS,
     SIDE_FILES,
     WriteLock,
     abandon,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tallystick.model.record import Draft, Header
     from tallystick.stores.base import Head, IdempotencyKey
     from tallystick.stores.group_commit import Request
+    from tallystick.stores.sqlite_checkpoints import SqliteLog
 
     T = TypeVar("T")
 
@@ -60,7 +62,7 @@ class SqliteStore(SqliteReader):
         forking.register(self)
         try:
             self.ledger_id = self._open(path, create=create and not read_only, random=random)
-        except sqlite3.Error as error:
+        except ENGINE_ERRORS as error:
             raise store_error(error, self.path) from None
 
     def _reset(self) -> None:
@@ -72,6 +74,16 @@ class SqliteStore(SqliteReader):
         self._sessions: dict[str, SessionKey] = {}
         self._written: dict[int, int] = {}
         self._unusable = ""
+        self._log: SqliteLog | None = None
+
+    @property
+    def log(self) -> SqliteLog:
+        """See `Store.log`."""
+        if self._log is None:
+            from tallystick.stores.sqlite_checkpoints import SqliteLog
+
+            self._log = SqliteLog(self._query, self._write)
+        return self._log
 
     def _open(self, path: str, *, create: bool, random: Callable[[int], bytes]) -> str:
         """The ledger's id. A file in which no ledger was ever committed counts as none."""
@@ -204,7 +216,7 @@ class SqliteStore(SqliteReader):
                 connection.execute("COMMIT")
                 self._sessions.update(batch.created)
             except BaseException as error:
-                failed = isinstance(error, sqlite3.Error)
+                failed = isinstance(error, ENGINE_ERRORS)
                 if committing and not failed and connection is not None and not connection.in_transaction:
                     raise
                 if connection is not None and connection.in_transaction:
@@ -213,7 +225,7 @@ class SqliteStore(SqliteReader):
                     request.result = None
                 self._sessions.clear()
                 self._written.clear()
-                if isinstance(error, sqlite3.Error):
+                if isinstance(error, ENGINE_ERRORS):
                     raise store_error(error, self.path) from None
                 raise
 
@@ -230,7 +242,7 @@ class SqliteStore(SqliteReader):
             except BaseException as error:
                 if connection is not None and connection.in_transaction:
                     connection.rollback()
-                if isinstance(error, sqlite3.Error):
+                if isinstance(error, ENGINE_ERRORS):
                     raise store_error(error, self.path) from None
                 raise
         return result
@@ -258,7 +270,7 @@ class SqliteStore(SqliteReader):
             try:
                 connection = self._writer or self._open_writer()
                 busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            except sqlite3.Error as error:
+            except ENGINE_ERRORS as error:
                 raise store_error(error, self.path) from None
         if busy:
             raise StoreUnavailableError(

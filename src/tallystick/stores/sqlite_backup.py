@@ -6,7 +6,7 @@ import os
 import sqlite3
 
 from tallystick.errors import InputError, StoreUnavailableError
-from tallystick.stores.sqlite_connection import connect_reader, store_error
+from tallystick.stores.sqlite_connection import ENGINE_ERRORS, connect_reader, store_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def backup(path: str, target: str, progress: Callable[[int, int], None] | None) 
         finally:
             os.close(descriptor)
         os.link(partial, target)
-    except sqlite3.Error as error:
+    except ENGINE_ERRORS as error:
         raise store_error(error, target) from None
     except FileExistsError:
         raise InputError("the file exists", where=target, advice="name a new one") from None

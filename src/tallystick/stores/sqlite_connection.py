@@ -16,6 +16,7 @@ from tallystick.stores.sqlite_schema import MINIMUM
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Any
 
 try:
     import fcntl
@@ -24,6 +25,15 @@ except ImportError:
 
 BUSY_SECONDS = 60.0
 SIDE_FILES = ("-wal", "-shm", "-journal", "-lock")
+ENGINE_ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
+"""What the sqlite3 module raises: the last two for a damaged schema, and for numbers that no ledger has."""
+_KINDS = {
+    "i": frozenset({int}),
+    "t": frozenset({str}),
+    "b": frozenset({bytes}),
+    "T": frozenset({str, type(None)}),
+    "B": frozenset({bytes, type(None)}),
+}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -95,8 +105,21 @@ def roll_back(path: str) -> None:
         connection.close()
 
 
-def store_error(error: sqlite3.Error, path: str) -> TallystickError:
-    """What an error of SQLite means to the person who uses the ledger."""
+def first_of_wrong_type(rows: list[tuple[Any, ...]], kinds: str) -> tuple[Any, ...] | None:
+    """The first row that has a value of the wrong type: SQLite does not look when it reads a damaged page.
+
+    `kinds` has a letter for each column: `i` integer, `t` text, `b` bytes; `T` and `B` may be NULL. Empty: any.
+    """
+    for index, (kind, column) in enumerate(zip(kinds, zip(*rows, strict=True), strict=False)):
+        if not _KINDS[kind].issuperset(map(type, column)):
+            return next(row for row in rows if type(row[index]) not in _KINDS[kind])
+    return None
+
+
+def store_error(error: Exception, path: str) -> TallystickError:
+    """What one of `ENGINE_ERRORS` means to the person who uses the ledger."""
+    if not isinstance(error, sqlite3.Error):
+        return TamperedError("the database file is damaged", where=path, advice="restore a backup and compare")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _DAMAGED:
         return TamperedError(

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from tallystick.errors import TamperedError
 from tallystick.model.record import Sealed
 from tallystick.model.text import clean_text
 from tallystick.stores import sqlite_proofs
 from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
-from tallystick.stores.sqlite_connection import store_error
+from tallystick.stores.sqlite_connection import ENGINE_ERRORS, first_of_wrong_type, store_error
 from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import sqlite3
     from _thread import RLock
     from collections.abc import Iterator, Sequence
     from typing import Any
 
     from tallystick.stores.base import Tip
+    from tallystick.stores.sqlite_checkpoints import SqliteLog
 
 READ_ROWS = 512
 _ROW = (
@@ -27,6 +27,8 @@ _ROW = (
 )
 _WITH_OUTPUT = f"{_ROW}, output"
 _WITHOUT_OUTPUT = f"{_ROW}, NULL"
+_RECORD_KINDS = "ibbiiBBBBBB"
+_SESSION_KINDS = "ittb"
 
 
 class SqliteReader:
@@ -37,18 +39,28 @@ class SqliteReader:
     _reading: RLock
     _sessions: dict[str, SessionKey]
 
+    @property
+    def log(self) -> SqliteLog:
+        """See `Store.log`."""
+        raise NotImplementedError
+
     def _connection(self) -> sqlite3.Connection:
         """The connection to read from, made where there is none."""
         raise NotImplementedError
 
-    def _query(self, sql: str, arguments: Sequence[Any] = ()) -> list[Any]:
+    def _query(self, sql: str, arguments: Sequence[Any] = (), *, kinds: str = "", task_id: str = "") -> list[Any]:
+        """The rows. `kinds` names the type of each column; where a task is named, the first is a position."""
         try:
             with self._reading:
-                return self._connection().execute(sql, arguments).fetchall()
-        except sqlite3.Error as error:
+                rows = self._connection().execute(sql, arguments).fetchall()
+        except ENGINE_ERRORS as error:
             raise store_error(error, self.path) from None
-        except OverflowError:
-            raise TamperedError("a number in the file is out of range", where=self.path) from None
+        wrong = first_of_wrong_type(rows, kinds)
+        if wrong is not None:
+            position = wrong[0] if task_id else None
+            where = "" if task_id else self.path
+            raise TamperedError("the row is damaged", task_id=task_id, position=position, where=where)
+        return rows
 
     def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:
         """See `Store.find`."""
@@ -60,12 +72,14 @@ class SqliteReader:
             "SELECT s.number, l.ledger_id, s.task_id, s.header"
             " FROM session s JOIN ledger l ON l.number = s.ledger WHERE s.task_id = ? AND l.ledger_id = ?",
             (task_id, ledger_id or self.ledger_id),
+            kinds=_SESSION_KINDS,
         )
         return SessionKey(*rows[0]) if rows else None
 
     def ledgers(self) -> list[str]:
         """See `Store.ledgers`."""
-        return [ledger_id for (ledger_id,) in self._query("SELECT ledger_id FROM ledger ORDER BY number")]
+        rows = self._query("SELECT ledger_id FROM ledger ORDER BY number", kinds="t")
+        return [ledger_id for (ledger_id,) in rows]
 
     def sessions(self) -> Iterator[SessionKey]:
         """See `Store.sessions`."""
@@ -75,6 +89,7 @@ class SqliteReader:
             " FROM session s LEFT JOIN ledger l ON l.number = s.ledger"
             " WHERE s.number > ? ORDER BY s.number LIMIT ?",
             (after, READ_ROWS),
+            kinds=_SESSION_KINDS,
         ):
             for row in rows:
                 yield SessionKey(*row)
@@ -86,13 +101,16 @@ class SqliteReader:
             "SELECT s.number, coalesce(l.ledger_id, ''), s.task_id, s.header"
             " FROM session s LEFT JOIN ledger l ON l.number = s.ledger ORDER BY s.number DESC LIMIT ?",
             (count,),
+            kinds=_SESSION_KINDS,
         )
         return [SessionKey(*row) for row in rows]
 
     def tip(self, session: SessionKey) -> Tip:
         """See `Store.tip`."""
         rows = self._query(
-            "SELECT position, at, edge FROM state WHERE session = ? AND key = ?", (session.number, HEAD_KEY)
+            "SELECT position, at, edge FROM state WHERE session = ? AND key = ?",
+            (session.number, HEAD_KEY),
+            kinds="iTB",
         )
         return tip_from(session.task_id, rows[0] if rows else None)
 
@@ -103,12 +121,14 @@ class SqliteReader:
             f"SELECT NULL, coalesce(max(id) & {POSITION_MASK}, 0), NULL, NULL FROM record"
             " WHERE id BETWEEN ? AND ? UNION ALL SELECT key, position, at, edge FROM state WHERE session = ?",
             (first, first + POSITION_MASK, session.number),
+            kinds="TiTB",
         )
         return last, rows
 
     def pointer(self, session: SessionKey, key: str) -> int:
         """See `Store.pointer`."""
-        rows = self._query("SELECT position FROM state WHERE session = ? AND key = ?", (session.number, key))
+        statement = "SELECT position FROM state WHERE session = ? AND key = ?"
+        rows = self._query(statement, (session.number, key), kinds="i")
         return int(rows[0][0]) if rows else 0
 
     def rows(
@@ -122,6 +142,8 @@ class SqliteReader:
             found = self._query(
                 f"SELECT {columns} FROM record WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?",
                 (base + start, base + last, READ_ROWS),
+                kinds=_RECORD_KINDS,
+                task_id=session.task_id,
             )
             if not found:
                 return
@@ -134,6 +156,8 @@ class SqliteReader:
         return self._query(
             f"SELECT {_WITH_OUTPUT} FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
             (base + start, base + POSITION_MASK + 1, count),
+            kinds=_RECORD_KINDS,
+            task_id=session.task_id,
         )
 
     def row(self, session: SessionKey, position: int) -> Row | None:
@@ -143,6 +167,8 @@ class SqliteReader:
         found = self._query(
             f"SELECT {_WITH_OUTPUT} FROM record WHERE id = ?",
             ((session.number << POSITION_BITS) + position,),
+            kinds=_RECORD_KINDS,
+            task_id=session.task_id,
         )
         return _row(found[0]) if found else None
 
@@ -156,6 +182,7 @@ class SqliteReader:
             return self._query(
                 "SELECT chunk, digest, data FROM artifact WHERE record = ? AND chunk >= ? ORDER BY chunk LIMIT 1",
                 (record, chunk),
+                kinds="ibb",
             )
 
         return unpack(first_from, task_id=session.task_id, position=position)
@@ -163,10 +190,13 @@ class SqliteReader:
     def faults(self, session: SessionKey | None = None) -> Iterator[tuple[str, int | None, str]]:
         """See `Store.faults`."""
         from tallystick.stores import sqlite_faults
+        from tallystick.stores.log_faults import log_faults
 
         if session is not None:
-            return sqlite_faults.schema_faults(self._query)
-        return sqlite_faults.faults(self._query)
+            yield from sqlite_faults.schema_faults(self._query)
+            return
+        yield from sqlite_faults.faults(self._query)
+        yield from log_faults(self.log, self.ledger_id)
 
     def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:
         """See `Store.proofs`."""
