@@ -165,6 +165,7 @@ def _why(options: argparse.Namespace) -> int:
                 "unfalsified": state.unfalsified,
                 "entry": {
                     "position": attempt.position,
+                    "task_id": attempt.task_id,
                     "ledger_id": attempt.ledger_id,
                     "at": attempt.at,
                     "run": thawed(attempt.run),

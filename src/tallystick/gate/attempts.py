@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tallystick.ledger import Recorded
 
 STARTED = "run_started"
+GIVEN_UP = "run_interrupted"
+"""The type of the entry by which whoever watched a run says that it comes to no end."""
 RESULTS = frozenset({"criterion", "manual_evidence"})
 UNDECIDED = frozenset({"", "pending", "skipped", "running", "unknown"})
 """Statuses of result entries that say neither pass nor fail."""
@@ -28,7 +30,7 @@ class Attempt(Frozen):
 
     __slots__ = FIELDS = (
         "position", "ledger_id", "at", "kind", "criterion_id", "command", "status", "reason", "exit_code",
-        "grade", "run", "content", "erased", "output_known",
+        "grade", "run", "content", "erased", "output_known", "task_id", "given_up", "lapsed",
     )  # fmt: skip
 
     position: int
@@ -49,10 +51,23 @@ class Attempt(Frozen):
     """`details.content`; empty where it is not known."""
     erased: tuple[str, ...]
     output_known: bool
+    task_id: str
+    """The task whose session it stands in: another one's where it is cited."""
+    given_up: bool
+    """Of a beginning: whether whoever watched the run said that it comes to no end."""
+    lapsed: str
+    """Why it no longer counts though it is cited; empty where it does."""
 
-    def __init__(self, **fields: Any) -> None:
-        for name in self.FIELDS:
+    def __init__(self, *, given_up: bool = False, lapsed: str = "", **fields: Any) -> None:
+        set_once(self, "given_up", given_up)
+        set_once(self, "lapsed", lapsed)
+        for name in self.FIELDS[:-2]:
             set_once(self, name, fields[name])
+
+    @property
+    def session(self) -> tuple[str, str]:
+        """The session that it stands in: ledger and task."""
+        return self.ledger_id, self.task_id
 
     @property
     def inputs(self) -> str:
@@ -129,11 +144,17 @@ class Attempt(Frozen):
 
 
 def attempt_of(
-    recorded: Recorded, ledger_id: str, *, borne_out: bool = False, grade: Grade = Grade.CLAIMED
+    recorded: Recorded,
+    session: tuple[str, str],
+    *,
+    borne_out: bool = False,
+    grade: Grade = Grade.CLAIMED,
+    given_up: bool = False,
 ) -> Attempt | None:
     """The attempt that an entry is; None where it is neither the beginning of a run nor a result.
 
-    `borne_out`: whether the ledger bears out what it says of a run (`ends_run`); `grade` is what that makes of it.
+    `session`: its ledger and task. `borne_out`: whether the ledger bears out what it says of a run (`ends_run`);
+    `grade` is what that makes of it. `given_up`: see `Attempt.given_up`.
     """
     entry = recorded.entry
     if entry.type == STARTED:
@@ -146,7 +167,9 @@ def attempt_of(
     code = _integer(run.get("exit_code"))
     return Attempt(
         position=recorded.position,
-        ledger_id=ledger_id,
+        ledger_id=session[0],
+        task_id=session[1],
+        given_up=given_up,
         at=recorded.at,
         kind=kind,
         criterion_id=entry.criterion_id,
@@ -163,7 +186,7 @@ def attempt_of(
 
 
 def started_by(recorded: Recorded) -> int:
-    """The position of the `run_started` that a result says it ends; 0 for none."""
+    """The position of the `run_started` that a result says it ends, or whoever watched gave up; 0 for none."""
     return _integer(as_object(recorded.entry.details.get("run")).get("started")) or 0
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from tallystick.gate.attempts import Attempt
     from tallystick.gate.base import Base
+    from tallystick.gate.history import SessionHistory
     from tallystick.gate.plan import Criterion, TaskPlan
+    from tallystick.gate.reuse import Sources
     from tallystick.ledger import Ledger, Recorded
     from tallystick.workspace import PendingSnapshot, Snapshot, Workspace
 
@@ -85,12 +87,15 @@ class Case:
         self.plan = pending_plan.result(task_id, self.snapshot)
         products = known_products(ledger, self.evidence, self.snapshot)
         self.content = ContentInFront(workspace, self.snapshot, products)
-        self._bench = Bench(
+        self.is_interrupted = interrupted
+        """Tells of a run without an end whether it can no longer come to one."""
+        self.bench = Bench(
             self.content,
-            output=lambda one: self.evidence.session(one.ledger_id).output(one.position),
+            output=lambda one: self._session_of(one).output(one.position),
             interrupted=interrupted,
             flaky_passes=self.plan.whole.gate.flaky_passes,
         )
+        self._sources: Sources | None = None
         self._attempts: dict[str, list[Attempt]] = {}
         self._states: list[CriterionState] | None = None
         self._weakened: list[Weakening] | None = None
@@ -98,11 +103,39 @@ class Case:
         self._base: Snapshot | None = None
         self._base_evidence: list[Evidence] | None = None
 
+    @property
+    def sources(self) -> Sources:
+        """Where results are cited from."""
+        if self._sources is None:
+            from tallystick.gate.reuse import Sources
+
+            self._sources = Sources(self)
+        return self._sources
+
     def attempts(self, criterion_id: str) -> list[Attempt]:
-        """The attempts on a criterion, newest first."""
+        """The attempts on a criterion, newest first, those that `reuse` entries cite among them."""
         if criterion_id not in self._attempts:
-            self._attempts[criterion_id] = self.evidence.attempts(criterion_id)
+            self._attempts[criterion_id] = self._find_attempts(criterion_id)
         return self._attempts[criterion_id]
+
+    def _find_attempts(self, criterion_id: str) -> list[Attempt]:
+        own = self.evidence.attempts(criterion_id)
+        criterion = self.plan.task.criterion(criterion_id)
+        if criterion is None or not self.evidence.by_type("reuse"):
+            return own
+        from tallystick.gate.reuse import newest_first
+
+        known = {(one.session, one.position) for one in own}
+        cited = [one for one in self.sources.attempts(criterion) if (one.session, one.position) not in known]
+        return newest_first([*own, *cited]) if cited else own
+
+    def _session_of(self, one: Attempt) -> SessionHistory:
+        """The session that an attempt stands in, be it cited."""
+        if one.task_id == self.task_id:
+            return self.evidence.session(one.ledger_id)
+        history = self.sources.history(one.ledger_id, one.task_id)
+        assert history is not None, "an attempt was read from it"
+        return history
 
     @property
     def states(self) -> list[CriterionState]:
@@ -113,9 +146,9 @@ class Case:
 
     def state(self, criterion: Criterion) -> CriterionState:
         """The criterion's state. What decides it is proved to lie under the session's head."""
-        state = judge_criterion(criterion, self.attempts(criterion.id), self._bench)
+        state = judge_criterion(criterion, self.attempts(criterion.id), self.bench)
         if state.deciding is not None:
-            self.evidence.session(state.deciding.ledger_id).prove(state.deciding.position)
+            self._session_of(state.deciding).prove(state.deciding.position)
         return state
 
     @property

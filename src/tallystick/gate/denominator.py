@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tallystick.gate.attempts import Attempt
     from tallystick.gate.case import Case
     from tallystick.gate.freshness import CriterionState
+    from tallystick.gate.plan import Criterion
 
 
 def shrunken(case: Case) -> list[Weakening]:
@@ -29,28 +30,33 @@ def _compared(case: Case, state: CriterionState) -> Iterator[Weakening]:
     now = state.deciding
     if now is None or now.grade < Grade.OBSERVED:
         return
-    before = [one for one in _before(case, state, now) if one.executed is not None]
+    yield from weaker_than(case, state.criterion, now, [one for one in _watched(case, state) if one is not now])
+
+
+def weaker_than(case: Case, criterion: Criterion, now: Attempt, seen: Sequence[Attempt]) -> Iterator[Weakening]:
+    """Where a result counted fewer tests, or more skips, than those among the others that it is to be held to."""
+    before = [one for one in _before(case, criterion, now, seen) if one.executed is not None]
     if not before:
         return
     if now.executed is None:
-        most = max(_verdicts(state, one) for one in before)
+        most = max(_verdicts(criterion, one) for one in before)
         if most:
-            yield Weakening(state.criterion.id, "tests are no longer counted", str(most))
+            yield Weakening(criterion.id, "tests are no longer counted", str(most))
         return
     before = [one for one in before if _unit(one) == _unit(now)]
-    most = max((_verdicts(state, one) for one in before), default=0)
+    most = max((_verdicts(criterion, one) for one in before), default=0)
     if now.executed < most:
-        yield Weakening(state.criterion.id, "fewer tests were executed", str(most), str(now.executed))
+        yield Weakening(criterion.id, "fewer tests were executed", str(most), str(now.executed))
     # A run that failed may have ended before the tests that it would have skipped.
-    ended_well = state.criterion.expect.exit.allows
+    ended_well = criterion.expect.exit.allows
     fewest = min((one.skipped or 0 for one in before if ended_well(one.exit_code)), default=None)
     if fewest is not None and (now.skipped or 0) > fewest:
-        yield Weakening(state.criterion.id, "more tests were skipped", str(fewest), str(now.skipped))
+        yield Weakening(criterion.id, "more tests were skipped", str(fewest), str(now.skipped))
 
 
-def _verdicts(state: CriterionState, one: Attempt) -> int:
+def _verdicts(criterion: Criterion, one: Attempt) -> int:
     """How many tests came to a verdict. One that breaks beside its test (in a teardown) would count twice."""
-    broken = 0 if state.criterion.expect.exit.allows(one.exit_code) else one.errors
+    broken = 0 if criterion.expect.exit.allows(one.exit_code) else one.errors
     return (one.executed or 0) - broken
 
 
@@ -59,18 +65,17 @@ def _unit(one: Attempt) -> str:
     return str(one.tests.get("unit", "tests"))
 
 
-def _before(case: Case, state: CriterionState, now: Attempt) -> Sequence[Attempt]:
+def _before(case: Case, criterion: Criterion, now: Attempt, seen: Sequence[Attempt]) -> Sequence[Attempt]:
     """The results to compare with: watched runs of the same command, those that failed too.
 
     Deleting the test that fails would be the cheapest way to a pass.
     """
-    patterns = pathspecs(state.criterion.inputs)
-    seen = [one for one in _watched(case, state) if one is not now]
+    patterns = pathspecs(criterion.inputs)
     base = base_digest(case, patterns)
     if base and base == case.content.digest(patterns):
         return [one for one in seen if one.inputs == now.inputs]
     on_base = [one for one in seen if base and one.inputs == base and one.patterns == patterns]
-    return on_base or [one for one in seen if not (one.ledger_id == now.ledger_id and one.position > now.position)]
+    return on_base or [one for one in seen if not (one.session == now.session and one.position > now.position)]
 
 
 def _watched(case: Case, state: CriterionState) -> Iterator[Attempt]:

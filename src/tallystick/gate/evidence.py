@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.gate.attempts import as_object, attempt_of, ends_run, started_by
+from tallystick.gate.attempts import GIVEN_UP, as_object, attempt_of, ends_run, started_by
 from tallystick.gate.grades import Grade
 from tallystick.gate.history import SessionHistory
 
@@ -60,6 +60,8 @@ def attempts_in(session: SessionHistory, criterion_id: str) -> list[Attempt]:
     """
     entries = list(session.by_criterion(criterion_id))
     positions = {recorded.position: recorded for recorded in entries}
+    given_up = {started_by(recorded) for recorded in entries if recorded.entry.type == GIVEN_UP}
+    place = (session.key.ledger_id, session.key.task_id)
     ended: set[int] = set()
     found = []
     for recorded in reversed(entries):
@@ -68,7 +70,8 @@ def attempts_in(session: SessionHistory, criterion_id: str) -> list[Attempt]:
         if borne_out:
             ended.add(began)
         grade = Grade.OBSERVED if borne_out and session.own else Grade.CLAIMED
-        attempt = attempt_of(recorded, session.key.ledger_id, borne_out=borne_out, grade=grade)
+        gone = recorded.position in given_up
+        attempt = attempt_of(recorded, place, borne_out=borne_out, grade=grade, given_up=gone)
         if attempt is not None:
             found.append(attempt)
     found.reverse()

@@ -158,7 +158,7 @@ def _sort(criterion: Criterion, attempts: Sequence[Attempt], bench: Bench) -> _S
     here = bench.content.environment(criterion.environment)
     for one in attempts:
         if one.kind == "started":
-            is_open = (one.ledger_id, one.position) not in ended and one.command == criterion.command and not one.cwd
+            is_open = (one.session, one.position) not in ended and one.command == criterion.command and not one.cwd
             if is_open and not _why_not_here(criterion, one, bench.content, here):
                 standing.open.append(one)
         elif one.grade < criterion.grade and not one.run:
@@ -181,24 +181,27 @@ def _count(standing: _Standing, criterion: Criterion, one: Attempt, bench: Bench
         standing.current.append((one, bench.failure(criterion, one)))
 
 
-def _ended(attempts: Sequence[Attempt]) -> Iterator[tuple[str, int]]:
-    """The runs that have an end, by ledger and position.
+def _ended(attempts: Sequence[Attempt]) -> Iterator[tuple[tuple[str, str], int]]:
+    """The runs that have an end, by session and position.
 
     A result whose details were erased no longer says which it ends: the last one before it that nothing else ends.
     """
-    told = {(one.ledger_id, one.began) for one in attempts if one.kind == "result" and one.began}
+    told = {(one.session, one.began) for one in attempts if one.kind == "result" and one.began}
     yield from told
     for number, one in enumerate(attempts):
         if one.kind == "result" and "details" in one.erased:
             for earlier in attempts[number + 1 :]:
-                if earlier.kind == "started" and (earlier.ledger_id, earlier.position) not in told:
-                    yield earlier.ledger_id, earlier.position
+                same = earlier.kind == "started" and earlier.session == one.session
+                if same and (earlier.session, earlier.position) not in told:
+                    yield earlier.session, earlier.position
                     break
 
 
 def _why_not_here(criterion: Criterion, one: Attempt, content: ContentInFront, here: dict[str, Any]) -> str:
     """Why an attempt says nothing about the content and environment in front; empty where it does."""
     if one.moved:
+    if one.lapsed:
+        return one.lapsed
         more = f" and {len(one.moved) - 1} more" if len(one.moved) > 1 else ""
         return f"{one.moved[0]}{more} changed while it ran"
     if "details" in one.erased:
@@ -227,7 +230,7 @@ def _look_closer(standing: _Standing, criterion: Criterion, bench: Bench) -> Non
 
 def _state(standing: _Standing, criterion: Criterion, bench: Bench) -> tuple[str, bool, str, Attempt | None]:
     for one in standing.open:
-        if not bench.interrupted(one):
+        if not one.given_up and not bench.interrupted(one):
             return RUNNING, False, f"began at {one.at} and is under way", one
     newest = standing.current[0][0] if standing.current else None
     for one in (*standing.open, *standing.cut_short):
@@ -248,7 +251,7 @@ def _state(standing: _Standing, criterion: Criterion, bench: Bench) -> tuple[str
 
 def _is_later(one: Attempt, other: Attempt) -> bool:
     """Whether an attempt began after the other one."""
-    if one.ledger_id == other.ledger_id:
+    if one.session == other.session:
         return (one.began or one.position) > (other.began or other.position)
     return (one.at, one.position) > (other.at, other.position)
 

@@ -28,7 +28,7 @@ def explain(case: Case, state: CriterionState) -> Iterator[str]:
         yield f"shows     {printable(criterion.shows)}"
     yield f"plan      {_planned(state)}"
     if state.deciding is not None:
-        yield from _attempt(state.deciding, state)
+        yield from _attempt(state.deciding, state, case.task_id)
     if state.passes or state.fails:
         yield f"results   {state.passes} passed, {state.fails} failed on this content"
     if left_out := _left_out(case, state):
@@ -58,9 +58,11 @@ def _planned(state: CriterionState) -> str:
     return printable(f"{command}  (inputs: {inputs}; at least {criterion.grade})")
 
 
-def _attempt(attempt: Attempt, state: CriterionState) -> Iterator[str]:
+def _attempt(attempt: Attempt, state: CriterionState, task_id: str) -> Iterator[str]:
     what = "run that began" if attempt.kind == "started" else f"result {attempt.status}"
     yield f"entry     #{attempt.position}, {what}, recorded {attempt.at}, ledger {attempt.ledger_id}"
+    if attempt.task_id != task_id:
+        yield f"cited     from the session of {printable(attempt.task_id)}, where the same was shown"
     if attempt.kind == "result":
         yield f"grade     {attempt.grade}: could have been made up by {attempt.grade.forgeable_by}"
     yield f"content   {_content(attempt)}"
