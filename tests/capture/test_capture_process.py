@@ -411,6 +411,15 @@ def test_signals_to_us_are_passed_on_to_the_group(start: Any, tmp_path: Path, na
     assert told(tmp_path / "result.json").forwarded == forwarded
 
 
+@linux
+def test_a_stopped_command_answers_a_request_to_end(start: Any, tmp_path: Path) -> None:
+    process = start("echo $$; kill -STOP $$")
+    pid = int(process.stdout.readline())
+    wait_until(lambda: b") T" in Path(f"/proc/{pid}/stat").read_bytes())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=PATIENCE) == 143
+
+
 def test_a_second_interrupt_means_it(start: Any, tmp_path: Path) -> None:
     process = start("trap 'echo no' INT; trap '' TERM; echo ready; while :; do sleep 0.05; done")
     assert process.stdout.readline() == b"ready\n"

@@ -418,6 +418,15 @@ def test_started_in_the_background_it_leaves_the_terminal_alone(shell: Typist, r
     assert told(result).exit_code == 0
 
 
+def test_a_closed_window_hangs_up_what_runs_in_the_background(shell: Typist, result: Path) -> None:
+    shell.type(job(result, "echo started; read word; echo got $word", "&"))
+    shell.expect(b"started\r")
+    shell.kill(signal.SIGKILL)
+    shell.wait()
+    shell.hang_up()
+    assert told(result).exit_code == 129
+
+
 def test_a_program_that_cleans_up_before_it_suspends(shell: Typist, result: Path) -> None:
     """As editors and pagers do: raw keys, a handler or a key of their own, then SIGTSTP to their group."""
     code = (

@@ -122,7 +122,10 @@ class Source:
 
 
 class Keyboard:
-    """What is typed on the caller's terminal, on its way to the command's. Nothing is read ahead of need."""
+    """What is typed on the caller's terminal, on its way to the command's. Nothing is read ahead of need.
+
+    It is open until one of the two terminals is gone.
+    """
 
     def __init__(self, fd: int, master: int) -> None:
         self.fd = fd

@@ -141,7 +141,7 @@ class Supervisor:
             moments.append(self._time_out_at if not self.timed_out else None)
         if self._kill_at is not None and not self._killed:
             moments.append(self._kill_at if self.status is None else now + _GROUP_CHECK)
-        if self._desk.caller is not None and not self._desk.caller.is_raw:
+        if self._is_in_background():
             moments.append(now + _FOREGROUND_CHECK)
         known = [moment for moment in moments if moment is not None]
         return max(0.0, min(known) - now) if known else None
@@ -167,6 +167,8 @@ class Supervisor:
         keyboard = self._desk.keyboard
         if keyboard is not None:
             keyboard.read() if fd == keyboard.fd else keyboard.flush()
+            if not keyboard.is_open:
+                self._take_request(signal.SIGHUP)
 
     def _record_if_any(self, data: bytes) -> None:
         if data:
@@ -192,6 +194,8 @@ class Supervisor:
     def _forward_ending(self, number: int) -> None:
         """The first one is the command's to answer; whoever sends a second one wants it to end."""
         self._signal_group(number)
+        if number in (signal.SIGHUP, signal.SIGTERM):
+            self._signal_group(signal.SIGCONT)
         if self.forwarded is not None and number in (signal.SIGINT, signal.SIGTERM):
             self._end_group()
         self.forwarded = number
@@ -277,8 +281,8 @@ class Supervisor:
             self._stop_reading()
         if self.status is not None and self.timed_out and self._flush_until is None:
             self._flush_until = now + GRACE
-        if self._desk.caller is not None and self.status is None:
-            self._desk.caller.sync()
+        if self._is_in_background():
+            self._take_the_terminal_if_ours()
 
     def _stop_reading(self) -> None:
         """Takes what is in the pipes already, which may be much where the caller's reader is slow."""
@@ -291,6 +295,16 @@ class Supervisor:
                 if not data:
                     break
             self._record_if_any(source.close())
+
+    def _is_in_background(self) -> bool:
+        caller = self._desk.caller
+        return self.status is None and caller is not None and not caller.is_raw and not caller.is_gone
+
+    def _take_the_terminal_if_ours(self) -> None:
+        assert self._desk.caller is not None
+        self._desk.caller.sync()
+        if self._desk.caller.is_gone:  # and the system told the foreground alone
+            self._take_request(signal.SIGHUP)
 
     def _any_source_open(self) -> bool:
         return any(source.is_open for source in self._desk.sources)

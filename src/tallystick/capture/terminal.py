@@ -81,13 +81,15 @@ class NewlineRestorer:
 class CallerTerminal:
     """The terminal that the caller types on. It is raw while the command has it, and only then.
 
-    Whoever is in the background leaves the terminal alone: it belongs to somebody else.
+    Whoever is in the background leaves the terminal alone: it belongs to somebody else. `is_gone` once it was
+    found to be closed.
     """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._saved: list[Any] = termios.tcgetattr(fd)
         self.is_raw = False
+        self.is_gone = False
 
     def in_foreground(self) -> bool:
         """Whether we may read from it and set its modes; also where it is not our controlling terminal."""
@@ -98,7 +100,7 @@ class CallerTerminal:
 
     def sync(self) -> None:
         """Makes it raw if we are in the foreground, so that every key reaches the command's own terminal."""
-        if self.is_raw or not self.in_foreground():
+        if self.is_raw or self.is_gone or not self.in_foreground():
             return
         try:
             modes = termios.tcgetattr(self.fd)
@@ -107,7 +109,7 @@ class CallerTerminal:
             termios.tcsetattr(self.fd, termios.TCSADRAIN, _raw(self._saved))
             self.is_raw = True
         except termios.error:
-            pass
+            self.is_gone = True
 
     def resync(self) -> None:
         """The same after a time in which others may have set its modes."""
