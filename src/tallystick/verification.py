@@ -6,6 +6,7 @@ aligned to the tree, so that a chunk's nodes are hashed level by level.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from hashlib import sha256
 
 from tallystick.errors import InputError, TamperedError
@@ -103,13 +104,18 @@ def verify_session(
 ) -> Verified:
     """Recompute the whole session. `known` heads must lie on its history; `progress` gets rows done.
 
-    Returns what was found, faults included; raises only what the store raises when it cannot be read.
+    So must the heads that checkpoints are about. Returns what was found, faults included; raises only what
+    the store raises when it cannot be read.
     """
-    return _Verification(store, session, list(known)).run(progress)
+    heads = [(head.position, head.root, "was seen here") for head in known]
+    if session.ledger_id == store.ledger_id:
+        heads += [(position, root.hex(), f"is in checkpoint {n}") for n, position, root in store.log.heads_of(session)]
+    return _Verification(store, session, heads).run(progress)
 
 
 class _Verification:
-    def __init__(self, store: Store, session: SessionKey, known: list[Head]) -> None:
+    def __init__(self, store: Store, session: SessionKey, known: list[tuple[int, str, str]]) -> None:
+        """`known` heads are (position, root, where they were seen)."""
         self._store = store
         self._session = session
         self._faults: list[Fault] = []
@@ -125,9 +131,10 @@ class _Verification:
         self._closed = False
         self._missing: dict[tuple[int, str], None] = {}
         self._erased: set[tuple[int, str]] = set()
-        self._known: dict[int, list[str]] = {}
-        for head in known:
-            self._known.setdefault(head.position, []).append(head.root)
+        self._known: dict[int, list[tuple[str, str]]] = {}
+        for position, root, whose in sorted(known):
+            self._known.setdefault(position, []).append((root, whose))
+        self._positions = list(self._known)
 
     def run(self, progress: Callable[[int], None] | None) -> Verified:
         self._header()
@@ -206,10 +213,12 @@ class _Verification:
     def _nodes(self, start: int, records: list[bytes], stored: tuple[bytes, ...]) -> None:
         level = [sha256(b"\x00" + record).digest() for record in records]
         aligned = start % CHUNK == 0 and len(level) == CHUNK and self._said is None
-        if aligned and not any(start <= position < start + CHUNK for position in self._known):
+        if aligned:
             root = perfect_root(level, stored)
             if root is not None and end_node(self._edge, root, CHUNK) == stored[-1]:
+                self._check_inside(start, stored)
                 append_subtree(self._edge, root, CHUNK)
+                self._check_known(start + CHUNK - 1)
                 return
         for position, (leaf, node) in enumerate(zip(level, stored, strict=True), start):
             self._node(position, leaf, node)
@@ -246,9 +255,23 @@ class _Verification:
         self._fault(position, f"{suspects} or its tree node was changed")
 
     def _check_known(self, position: int) -> None:
-        for root in self._known.pop(position, ()):
-            if root != self._edge.root().hex():
-                self._fault(position, "the history differs from the head that was seen here")
+        self._compare_known(position, self._edge)
+
+    def _check_inside(self, start: int, nodes: tuple[bytes, ...]) -> None:
+        """Compare the known heads inside a chunk whose nodes were verified, but for its last."""
+        first, end = (bisect_left(self._positions, bound) for bound in (start, start + CHUNK - 1))
+        for position in self._positions[first:end]:
+            edge = self._edge.copy()
+            inside = position + 1 - start
+            for bit in reversed(range(inside.bit_length())):
+                if inside >> bit & 1:
+                    append_subtree(edge, nodes[edge.size + (1 << bit) - 1 - start], 1 << bit)
+            self._compare_known(position, edge)
+
+    def _compare_known(self, position: int, edge: Edge) -> None:
+        for root, whose in self._known.pop(position, ()):
+            if root != edge.root().hex():
+                self._fault(position, f"the history differs from the head that {whose}")
 
     def _decode(self, positions: Sequence[int], records: list[bytes]) -> list[BulkRecord | None]:
         try:
@@ -372,8 +395,9 @@ class _Verification:
         self._head(next((row[1:] for row in rows if row[0] == HEAD_KEY), None))
         self._pointers([row for row in rows if row[0] != HEAD_KEY])
         position = self._edge.size - 1
-        for expected in self._known:
-            self._fault(position, f"a head at position {expected} was seen, the session ends at {position}")
+        for expected, heads in self._known.items():
+            for whose in dict.fromkeys(whose for _, whose in heads):
+                self._fault(position, f"a head at position {expected} {whose}, the session ends at {position}")
 
     def _doubt(self, position: int, what: str) -> None:
         self._fault(position, what)

@@ -6,6 +6,7 @@ from tallystick.errors import TamperedError
 from tallystick.model.record import Sealed
 from tallystick.model.text import clean_text
 from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
+from tallystick.stores.checkpoints import NoLog
 from tallystick.stores.postgres_schema import ORDER_OF_MAKING, partition_of, session_key
 from tallystick.stores.postgres_writer import read_pointers
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tallystick.stores.base import Tip
+    from tallystick.stores.checkpoints import CheckpointLog
 
     Pointing = tuple[str, int, str | None, bytes | None]
 
@@ -25,6 +27,7 @@ class PostgresReader:
     """The reading half of the store."""
 
     ledger_id: str
+    log: CheckpointLog = NoLog()
 
     def _query(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one statement. Raises StoreUnavailableError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK, SINCE, TABLES, TRIGGERS
+from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK, SINCE, made_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,19 +18,21 @@ def faults(query: Query) -> Iterator[Fault]:
     yield from schema_faults(query)
     yield from _numbers(query)
     yield from _orphans(query)
-    for table in ("ledger", "session", "state"):
+    tables = ["ledger", "session", "state"]
+    if _version(query) >= SINCE["checkpoint"]:
+        yield from _log(query)
+        tables += ["checkpoint", "head_history"]
+    for table in tables:
         for (line,) in query(f"PRAGMA integrity_check('{table}')"):
             if line != "ok":
                 yield "", None, f"table {table}: {line}"
 
 
 def schema_faults(query: Query) -> Iterator[Fault]:
-    """What differs between the file's tables and triggers and those that its schema version has."""
-    ((version,),) = query("PRAGMA user_version")
-    rows = query("SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'trigger')")
+    """What differs between the file's tables, indexes and triggers and those that its schema version has."""
+    rows = query("SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index', 'trigger')")
     found = {(kind, name): sql for kind, name, sql in rows}
-    expected = {("table", name): sql for name, sql in TABLES.items() if SINCE.get(name, 1) <= version}
-    expected |= {("trigger", name): sql for name, sql in TRIGGERS.items()}
+    expected = made_by(_version(query))
     for (kind, name), sql in expected.items():
         if (kind, name) not in found:
             yield "", None, f"{kind} {name} is missing"
@@ -41,12 +43,20 @@ def schema_faults(query: Query) -> Iterator[Fault]:
             yield "", None, f"trigger {name} does not belong to a ledger"
 
 
+def _version(query: Query) -> int:
+    return int(query("PRAGMA user_version")[0][0])
+
+
+def _missing_numbers(query: Query, table: str) -> Iterator[Fault]:
+    """What is numbered without gaps has a hole where a row was dropped."""
+    (count, highest) = query(f"SELECT count(*), coalesce(max(number), 0) FROM {table}")[0]
+    if count != highest:
+        yield "", None, f"{highest - count} of {highest} rows of table {table} are missing"
+
+
 def _numbers(query: Query) -> Iterator[Fault]:
-    """Ledgers and sessions are numbered without gaps, so one that was dropped leaves a hole."""
     for table in ("ledger", "session"):
-        (count, highest) = query(f"SELECT count(*), coalesce(max(number), 0) FROM {table}")[0]
-        if count != highest:
-            yield "", None, f"{highest - count} of {highest} rows of table {table} are missing"
+        yield from _missing_numbers(query, table)
     for number, task_id in query("SELECT number, task_id FROM session WHERE ledger NOT IN (SELECT number FROM ledger)"):
         yield task_id, None, f"session {number} belongs to no ledger"
     for (ledger_id,) in query(
@@ -73,3 +83,17 @@ def _orphans(query: Query) -> Iterator[Fault]:
         (POSITION_BITS,),
     ):
         yield task_id, record & POSITION_MASK, "an artifact belongs to no entry"
+
+
+def _log(query: Query) -> Iterator[Fault]:
+    """What the log's own verification does not look at: numbers, and whether every move is noted."""
+    yield from _missing_numbers(query, "checkpoint")
+    for session, checkpoint in query("SELECT session, checkpoint FROM head_history WHERE checkpoint < 1 LIMIT 10"):
+        yield "", None, f"a head of session {session} belongs to no checkpoint ({checkpoint})"
+    for task_id, position in query(
+        "SELECT s.task_id, t.position FROM session s JOIN state t ON t.session = s.number AND t.key = ''"
+        " WHERE s.ledger = 1 AND EXISTS (SELECT 1 FROM head_history)"
+        " AND NOT EXISTS (SELECT 1 FROM local_moved WHERE session = s.number) AND t.position IS NOT"
+        " (SELECT position FROM head_history WHERE session = s.number ORDER BY checkpoint DESC LIMIT 1) LIMIT 10"
+    ):
+        yield task_id, position, "the next checkpoint would leave out that it moved"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x74616C79
 """`taly`: what the file's header says it is."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 POSITION_BITS = 32
 POSITION_MASK = (1 << POSITION_BITS) - 1
 MINIMUM = (3, 37, 0)
@@ -51,8 +51,29 @@ TABLES = {
     ),
 }
 
-SINCE = {"local_proof": 2}
-"""The schema version that a table came with; 1 where it is not named."""
+TABLES |= {
+    "checkpoint": (
+        "CREATE TABLE checkpoint (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL, node BLOB NOT NULL,"
+        " note TEXT NOT NULL, key TEXT NOT NULL) STRICT"
+    ),
+    "head_history": (
+        "CREATE TABLE head_history (session INTEGER NOT NULL, checkpoint INTEGER NOT NULL,"
+        " position INTEGER NOT NULL, root BLOB NOT NULL, PRIMARY KEY (session, checkpoint)) STRICT, WITHOUT ROWID"
+    ),
+    "local_moved": "CREATE TABLE local_moved (session INTEGER PRIMARY KEY) STRICT",
+    "local_pending": "CREATE TABLE local_pending (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT",
+    "local_task": (
+        "CREATE TABLE local_task (key BLOB NOT NULL PRIMARY KEY, session INTEGER NOT NULL, task_id TEXT NOT NULL)"
+        " STRICT, WITHOUT ROWID"
+    ),
+    "local_tile": (
+        "CREATE TABLE local_tile (depth INTEGER NOT NULL, prefix INTEGER NOT NULL, tile BLOB NOT NULL,"
+        " PRIMARY KEY (depth, prefix)) STRICT, WITHOUT ROWID"
+    ),
+}
+INDEXES = {
+    "head_history_by_checkpoint": "CREATE INDEX head_history_by_checkpoint ON head_history (checkpoint)",
+}
 
 _CLEARED_OR_KEPT = " AND ".join(
     f"(new.{column} IS old.{column} OR new.{column} IS NULL)"
@@ -128,9 +149,65 @@ TRIGGERS = {
 }
 
 
+_NEWEST = "(SELECT position FROM head_history WHERE session = new.session ORDER BY checkpoint DESC LIMIT 1)"
+
+TRIGGERS |= {
+    "checkpoint_no_update": _refuse("checkpoint", "UPDATE"),
+    "checkpoint_no_delete": _refuse("checkpoint", "DELETE"),
+    "checkpoint_append": (
+        "CREATE TRIGGER checkpoint_append BEFORE INSERT ON checkpoint"
+        " WHEN new.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM checkpoint)"
+        " BEGIN SELECT RAISE(ABORT, 'tallystick: checkpoints are only appended'); END"
+    ),
+    "head_history_no_update": _refuse("head_history", "UPDATE"),
+    "head_history_no_delete": _refuse("head_history", "DELETE"),
+    "head_history_append": (
+        "CREATE TRIGGER head_history_append BEFORE INSERT ON head_history"
+        " WHEN new.checkpoint IS NOT (SELECT coalesce(max(number), 0) + 1 FROM checkpoint)"
+        " OR EXISTS (SELECT 1 FROM head_history WHERE session = new.session AND checkpoint >= new.checkpoint)"
+        f" OR new.position <= coalesce({_NEWEST}, -1)"
+        " BEGIN SELECT RAISE(ABORT, 'tallystick: heads go to the next checkpoint, and only forward'); END"
+    ),
+    "state_moved": (
+        "CREATE TRIGGER state_moved AFTER UPDATE ON state"
+        f" WHEN new.key = '' AND old.position IS {_NEWEST}"
+        " BEGIN INSERT OR IGNORE INTO local_moved VALUES (new.session); END"
+    ),
+    "state_begun": (
+        "CREATE TRIGGER state_begun AFTER INSERT ON state"
+        " WHEN new.key = '' AND EXISTS (SELECT 1 FROM head_history)"
+        " AND (SELECT ledger FROM session WHERE number = new.session) = 1"
+        " BEGIN INSERT OR IGNORE INTO local_moved VALUES (new.session); END"
+    ),
+}
+"""The last two note which sessions moved since the last checkpoint, so that the next one need not look for them."""
+
+SINCE = {"local_proof": 2} | dict.fromkeys(
+    (
+        *("checkpoint", "head_history", "local_moved", "local_pending", "local_task", "local_tile"),
+        *("checkpoint_no_update", "checkpoint_no_delete", "checkpoint_append"),
+        *("head_history_no_update", "head_history_no_delete", "head_history_append", "head_history_by_checkpoint"),
+        *("state_moved", "state_begun"),
+    ),
+    3,
+)
+"""The schema version that a table, index or trigger came with; 1 where it is not named."""
+
+
+def made_by(version: int) -> dict[tuple[str, str], str]:
+    """What that schema version has: (`table`, `index` or `trigger`, name) to the statement that makes it."""
+    kinds = {"table": TABLES, "index": INDEXES, "trigger": TRIGGERS}
+    return {
+        (kind, name): sql
+        for kind, statements in kinds.items()
+        for name, sql in statements.items()
+        if SINCE.get(name, 1) <= version
+    }
+
+
 def create(connection: sqlite3.Connection, ledger_id: str) -> None:
     """Make all tables and triggers, and the row that names the ledger. In the caller's transaction."""
-    for statement in (*TABLES.values(), *TRIGGERS.values()):
+    for statement in made_by(SCHEMA_VERSION).values():
         connection.execute(statement)
     connection.execute("INSERT INTO ledger (number, ledger_id) VALUES (1, ?)", (ledger_id,))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -161,11 +238,17 @@ def version(connection: sqlite3.Connection, where: str) -> int:
     return int(found)
 
 
-def _add_proofs(connection: sqlite3.Connection) -> None:
-    connection.execute(TABLES["local_proof"])
+def _add_what_is_new(connection: sqlite3.Connection, version: int) -> None:
+    older = made_by(version - 1)
+    for name, statement in made_by(version).items():
+        if name not in older:
+            connection.execute(statement)
 
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_proofs}
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {
+    1: lambda connection: _add_what_is_new(connection, 2),
+    2: lambda connection: _add_what_is_new(connection, 3),
+}
 """From which version: the step to the next one, in the caller's transaction."""
 
 
