@@ -205,6 +205,12 @@ class Ledger:
                     where=session.task_id,
                     advice="import it into another task (-t), or into a ledger of its own",
                 )
+        if len(session.entries) < len(held):
+            raise InputError(
+                f"entry {len(session.entries) + 1} was recorded here and is not in it",
+                where=session.task_id,
+                advice="a session that was continued here is not imported again",
+            )
         fresh = [seal(entry, self._random(SALTS_BYTES)) for entry in session.entries[len(held) :]]
         if not fresh:
             return self.store.tip(existing).head()

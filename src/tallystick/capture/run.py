@@ -14,6 +14,7 @@ from tallystick.capture.process import run_process
 from tallystick.errors import TallystickError
 from tallystick.model.entry import Entry
 from tallystick.model.record import dropped_details
+from tallystick.model.secrets import SecretMask
 from tallystick.workspace.binding import content_details
 from tallystick.workspace.changes import change_times, touched
 
@@ -78,7 +79,7 @@ class Run:
         timeout: float | None = None,
         cwd: str | None = None,
         patterns: Sequence[str] = (),
-        products: Callable[[Snapshot], Products] | None = None,
+        products: Callable[..., Products] | None = None,
         environment: Mapping[str, Any] | None = None,
         judge: Callable[[Finished], Judgement] | None = None,
     ) -> None:
@@ -91,7 +92,7 @@ class Run:
         """The folder to run it in; None for the caller's."""
         self.patterns = patterns
         self.products = products
-        """What earlier runs left, as it concerns some content: no inputs while they are that. None: not known."""
+        """Given snapshots, what earlier runs left as it concerns those: no inputs while they are that."""
         self.environment = environment or {}
         """`variables`, `versions`, `platform` as the plan declares them."""
         self.judge = judge or by_exit_code
@@ -171,11 +172,12 @@ def run_command(
     """
     from tallystick.capture.executable import DigestTask
 
+    mask = SecretMask(os.environ)
     digest = DigestTask(run.argv, cwd=run.cwd)
     try:
         content = before or workspace.snapshot()
         surroundings = {**_where(run, workspace), **_observed(run, workspace)}
-        entry = _start_entry(run, content, surroundings, now)
+        entry = masked(_start_entry(run, content, surroundings, now), mask)
         started = begin(entry) if begin is not None else ledger.append(run.task_id, entry)
         times = change_times(workspace, content.paths(run.patterns))
     except TallystickError as error:
@@ -186,6 +188,7 @@ def run_command(
         timeout=run.timeout,
         cwd=run.cwd,
         on_output=on_output,
+        kept_through=mask.filter(),
         stdin=stdin,
         stdout_fd=stdout,
         stderr_fd=stderr,
@@ -204,7 +207,7 @@ def run_command(
                 },
                 "content": bound,
             }
-        result = _result_entry(run, finished, judgement, details)
+        result = masked(_result_entry(run, finished, judgement, details), mask)
         head = ledger.append(run.task_id, result)
         if run.criterion_id:
             from tallystick.capture.proved import remember_proof
@@ -213,6 +216,14 @@ def run_command(
     except TallystickError as error:
         raise NotRecordedError(error, finished) from None
     return RunResult(finished, head, judgement, after)
+
+
+def masked(entry: Entry, mask: SecretMask) -> Entry:
+    """The entry without the secrets of the environment in its texts and details; its output is masked as it comes."""
+    if not mask:
+        return entry
+    texts = {name: mask.text(getattr(entry, name)) for name in ("reason", "command", "path")}
+    return entry.replace(**texts, details=mask.value(entry.details))
 
 
 def _start_entry(run: Run, content: Snapshot, surroundings: Mapping[str, Any], now: Callable[[float], str]) -> Entry:
@@ -230,11 +241,11 @@ def _start_entry(run: Run, content: Snapshot, surroundings: Mapping[str, Any], n
     )
 
 
-def _known(run: Run, snapshot: Snapshot) -> Products:
+def _known(run: Run, *snapshots: Snapshot) -> Products:
     """What earlier runs left, as it is known at this moment."""
     from tallystick.capture.products import Products
 
-    return run.products(snapshot) if run.products else Products()
+    return run.products(*snapshots) if run.products else Products()
 
 
 def _outcome(finished: Finished, started: int, executable: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -281,7 +292,7 @@ def _content_run(
     """
     from tallystick.capture.products import Left
 
-    left = Left(before, after, _known(run, after))
+    left = Left(before, after, _known(run, before, after))
     told: dict[str, Any] = {"before": before.fingerprint(), "after": after.fingerprint()}
     bound = content_details(before, run.patterns, without=left.before)
     if recorded := left.recorded():

@@ -97,7 +97,11 @@ def _pieces(ledger: Ledger, options: argparse.Namespace) -> Iterable[bytes]:
     if options.format == "scafld":
         from tallystick.exchange import scafld
 
-        return [scafld.dumps(ledger.session(options.task), dialect=options.dialect)]
+        session = ledger.session(options.task)
+        own = sum(1 for entry in session.entries if set(entry.details) - {"scafld"})
+        if own:
+            print(f"notch: the format has no details: those of {own} entries are left out", file=sys.stderr)
+        return [scafld.dumps(session, dialect=options.dialect)]
     from tallystick.exchange import json_export
 
     head = ledger.head(options.task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tallystick.capture.run import own_files
+from tallystick.capture.run import masked, own_files
 from tallystick.cli.context import new_task_of, open_ledger, read_argument, remember
 from tallystick.cli.parser import Command, add_task
 from tallystick.cli.terminal import print_json
@@ -13,6 +13,7 @@ from tallystick.errors import InputError
 from tallystick.model import ENTRY_WORKSPACE_BASELINE, Entry
 from tallystick.model.ids import require_id
 from tallystick.model.jsontext import loads
+from tallystick.model.secrets import SecretMask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,10 +70,15 @@ def _record(options: argparse.Namespace) -> int:
 
         parse_time(options.recorded_at)
     with open_ledger(options, write=True) as ledger:
-        entry = _bound(entry, ledger, task_id)
+        entry = _bound(_without_secrets(entry), ledger, task_id)
         head = ledger.append(task_id, entry, idempotency_key=options.idempotency_key)
         remember(options, ledger, task_id, head)
         return report(ledger, task_id, head, options)
+
+
+def _without_secrets(entry: Entry) -> Entry:
+    mask = SecretMask(os.environ)
+    return masked(entry, mask).replace(output=mask.bytes(entry.output_bytes))
 
 
 def _bound(entry: Entry, ledger: Ledger, task_id: str) -> Entry:

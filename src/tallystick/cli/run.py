@@ -56,6 +56,7 @@ def _run(options: argparse.Namespace) -> int:
         run.cwd = None if options.command else workspace.root
         result = run_command(ledger, workspace, run, before=snapshot, now=seconds_from_now)
         remember(options, ledger, task_id, result.head)
+    _warn(result.finished)
     _report(result, run.command, options, task_id)
     return result.finished.exit_code
 
@@ -115,8 +116,8 @@ def bound_by(criterion: Criterion | None, ledger: Ledger, task_id: str, *, plann
     from tallystick.gate.judgement import judge_run
     from tallystick.gate.products import known_products
 
-    def products(snapshot: Snapshot) -> Products:
-        return known_products(ledger, Evidence(ledger, task_id), snapshot)
+    def products(*snapshots: Snapshot) -> Products:
+        return known_products(ledger, Evidence(ledger, task_id), *snapshots)
 
     if criterion is None:
         return {"judge": judge_run(None), "products": products}
@@ -153,6 +154,11 @@ def _planned_command(criterion_id: str, criterion: Criterion | None, plan: PlanI
             advice=f"notch record --type criterion -c {criterion_id} --status pass --reason …",
         )
     return criterion.run if isinstance(criterion.run, str) else list(criterion.run)
+
+
+def _warn(finished: Finished) -> None:
+    if finished.undelivered is not None:
+        print(f"notch: its output could not all be shown: {finished.undelivered.strerror}", file=sys.stderr)
 
 
 def _report(result: RunResult, command: str, options: argparse.Namespace, task_id: str) -> None:

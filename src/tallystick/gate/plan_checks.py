@@ -6,12 +6,11 @@ import re
 
 from tallystick.errors import InputError
 from tallystick.model.ids import ID_LIMIT, require_id
+from tallystick.model.secrets import looks_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     Problem = tuple[str, str] | None
-
-_CAMEL_HUMP = r"(?<=[a-z0-9])(?=[A-Z])"
 
 
 def id_problem(text: str) -> Problem:
@@ -90,39 +89,6 @@ def variable_problem(name: str) -> Problem:
             "leave it out, or name a variable that may be seen by all who read the ledger",
         )
     return None
-
-
-_SECRET_WORDS = (
-    "auth", "bearer", "cookie", "cookies", "creds", "dsn", "jwt", "key", "keys", "pass", "pat", "pin", "pw",
-    "salt", "sas", "sig", "signature",
-)  # fmt: skip
-_SECRET_ENDINGS = (
-    "apikey", "apikeys", "accesskey", "secretkey", "privatekey", "authkey", "deploykey", "signingkey",
-    "credential", "credentials", "passcode", "passphrase", "passwd", "password", "passwords", "pwd",
-    "token", "tokens",
-)  # fmt: skip
-_SECRET_PHRASES = (
-    "CONNECTION_STRING",
-    "CONNECTIONSTRING",
-    "DATABASE_URL",
-    "DB_URL",
-    "MONGO_URI",
-    "REDIS_URL",
-)
-_WORKING_FOLDERS = ("PWD", "OLDPWD")
-
-
-def looks_secret(name: str) -> bool:
-    """Whether a variable of this name is likely to hold a secret. Errs on the side of yes."""
-    if name in _WORKING_FOLDERS:
-        return False
-    if any(phrase in name.upper() for phrase in _SECRET_PHRASES):
-        return True
-    words = re.sub(_CAMEL_HUMP, "_", name).lower().split("_")
-    return any(
-        word in _SECRET_WORDS or "secret" in word or word.rstrip("0123456789").endswith(_SECRET_ENDINGS)
-        for word in words
-    )
 
 
 def revision_problem(text: str) -> Problem:
