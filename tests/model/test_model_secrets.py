@@ -29,7 +29,7 @@ def test_names_that_do_not(name: str) -> None:
 
 def test_bytes_text_and_values_are_masked() -> None:
     mask = SecretMask(ENVIRON)
-    assert mask.bytes(b"<ghp_0123456789>") == b"<[masked GITHUB_TOKEN]>"
+    assert mask.data(b"<ghp_0123456789>") == b"<[masked GITHUB_TOKEN]>"
     assert mask.text("ghp_0123456789-and-more!") == "[masked LONGER_TOKEN]!"
     assert mask.value({"kkkkkkkk": ["a", {"b": "kkkkkkkk"}, 1, None]}) == {
         "[masked API_KEY]": ["a", {"b": "[masked API_KEY]"}, 1, None]
@@ -38,7 +38,7 @@ def test_bytes_text_and_values_are_masked() -> None:
 
 def test_short_and_plain_values_stay() -> None:
     mask = SecretMask(ENVIRON)
-    assert mask.bytes(b"short in /home/somebody") == b"short in /home/somebody"
+    assert mask.data(b"short in /home/somebody") == b"short in /home/somebody"
 
 
 def test_without_secrets_nothing_is_looked_at() -> None:
@@ -70,5 +70,5 @@ def test_a_stream_is_masked_as_the_whole_is(pieces: list[bytes], sizes: list[int
         told += stream.feed(data[place : place + size])
         place, turn = place + size, turn + 1
     told += stream.finish()
-    assert told == mask.bytes(data)
+    assert told == mask.data(data)
     assert not any(value.encode() in told for value in ENVIRON.values() if len(value) >= SHORTEST and "/" not in value)

@@ -78,7 +78,7 @@ def _record(options: argparse.Namespace) -> int:
 
 def _without_secrets(entry: Entry) -> Entry:
     mask = SecretMask(os.environ)
-    return masked(entry, mask).replace(output=mask.bytes(entry.output_bytes))
+    return masked(entry, mask).replace(output=mask.data(entry.output_bytes))
 
 
 def _bound(entry: Entry, ledger: Ledger, task_id: str) -> Entry:

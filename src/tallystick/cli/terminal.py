@@ -21,6 +21,7 @@ _COLOURS = {
     "stale": "33",
     "flaky": "33",
     "missing": "33",
+    "reused": "32",
     "open": "32",
     "shut": "31",
 }
@@ -32,10 +33,10 @@ def coloured(stream: TextIO | None = None) -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
 
 
-def paint(text: str, kind: str) -> str:
-    """The text in the colour that a status or verdict has; as it is where there is none."""
+def paint(text: str, kind: str, stream: TextIO | None = None) -> str:
+    """The text in the colour that a status or verdict has; as it is where there is none, or `stream` is no terminal."""
     code = _COLOURS.get(kind)
-    return f"\x1b[{code}m{text}\x1b[0m" if code and coloured() else text
+    return f"\x1b[{code}m{text}\x1b[0m" if code and coloured(stream) else text
 
 
 def bold(text: str) -> str:

@@ -55,7 +55,7 @@ class SecretMask:
         """Whether there is any secret to mask."""
         return self._pattern is not None
 
-    def bytes(self, data: bytes) -> bytes:
+    def data(self, data: bytes) -> bytes:
         """The bytes with every secret masked."""
         return data if self._pattern is None else self._pattern.sub(self._replacement, data)
 
@@ -63,7 +63,7 @@ class SecretMask:
         """The text with every secret masked."""
         if self._pattern is None:
             return text
-        return self.bytes(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        return self.data(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def value(self, value: Any) -> Any:
         """A JSON value with every secret in its texts and keys masked."""
