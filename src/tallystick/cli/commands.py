@@ -21,6 +21,7 @@ GROUPS = {
         "artifact": Listed("read", "an entry's output, as it was printed"),
     },
     "Judge": {
+        "check": Listed("check", "run what is missing, failed or stale, then judge"),
         "gate": Listed("gate", "whether the evidence still holds for the content in front of it"),
         "why": Listed("gate", "why a criterion stands as it does"),
         "plan": Listed("gate", "the plan in force: what the task has to show"),

@@ -16,6 +16,7 @@ from tallystick.workspace import Workspace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from tallystick.gate.attempts import Attempt
     from tallystick.gate.memory import SeenHeads
@@ -78,12 +79,8 @@ def _gate(options: argparse.Namespace) -> int:
         seen.forget()
     with open_case(options, task_id, required=False) as case:
         if case.ledger is None and seen.any:
-            raise TamperedError(
-                "the ledger that was seen here is gone",
-                where=_place(options),
-                advice="restore it; or, knowing why, notch gate --accept-history",
-            )
-        verdict = _judge(case, options, seen)
+            raise ledger_is_gone(_place(options))
+        verdict = judged(case, seen, heads=options.head, full=options.full)
         if case.ledger is not None and verdict.head is not None and not verdict.tampered:
             seen.remember(case.ledger, task_id, verdict.head)
     if not (options.quiet and verdict.open):
@@ -91,7 +88,20 @@ def _gate(options: argparse.Namespace) -> int:
     return verdict.exit_code
 
 
-def _judge(case: Case, options: argparse.Namespace, seen: SeenHeads) -> Verdict:
+def ledger_is_gone(place: str) -> TamperedError:
+    """What to say where a ledger was seen and there is none."""
+    return TamperedError(
+        "the ledger that was seen here is gone",
+        where=place,
+        advice="restore it; or, knowing why, notch gate --accept-history",
+    )
+
+
+def judged(case: Case, seen: SeenHeads, *, heads: Sequence[str] = (), full: bool = False) -> Verdict:
+    """The verdict by all of the gate's rules. `heads` must be extended; `full`: all of the history is verified.
+
+    Raises InputError where there is no plan.
+    """
     from tallystick.clock import now
     from tallystick.gate import policies
     from tallystick.gate.verdict import judge
@@ -102,13 +112,13 @@ def _judge(case: Case, options: argparse.Namespace, seen: SeenHeads) -> Verdict:
             "there is no plan to judge by", where="tallystick.toml", advice="notch init writes a first one"
         )
     rules: list[policies.Policy] = [
-        policies.HistoryExtends(seen, [Head.parse(text) for text in options.head]),
+        policies.HistoryExtends(seen, [Head.parse(text) for text in heads]),
         policies.EveryCriterionProved(),
         policies.NothingWeakened(),
         policies.ProtectedFilesUntouched(),
         policies.NoReviewFails(),
     ]
-    if options.full:
+    if full:
         rules.append(policies.LedgerVerifies())
     return judge(case, policies.AllOf(*rules), at=now(), watched_by_ci=bool(os.environ.get("CI")))
 

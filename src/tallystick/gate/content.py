@@ -67,6 +67,10 @@ class ContentInFront:
             )
         return self._environments[declared]
 
+    def take_environment_of(self, other: ContentInFront) -> None:
+        """Take the environment for what it was found to be there: looking again may be slow."""
+        self._environments = other._environments
+
     def changed(self, content: Mapping[str, Any], patterns: Sequence[str]) -> list[Change] | None:
         """Which inputs are not as in that evidence, products apart; None where nobody can name them all.
 

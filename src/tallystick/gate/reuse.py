@@ -162,7 +162,11 @@ class Sources:
         if weaker := self._weaker(criterion, one, there):
             yield one.replace(lapsed=f"it is cited from {citation.task_id} #{one.position}, where {weaker}")
             return
-        yield from (other for other in self._on_the_same(one, there) if other.kind == "result" or self._is_dead(other))
+        for other in self._on_the_same(one, there):
+            if other.kind == "result":
+                yield other.replace(reason=f"{other.reason}; shown by {citation.task_id} #{other.position}")
+            elif self._is_dead(other):
+                yield other
 
     def _require_root(self, citation: Citation) -> None:
         assert self._case.ledger is not None
