@@ -337,13 +337,13 @@ class Shared:
         with self.connect("postgres") as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
-    def make_user(self, name: str, *, member_of: str = "", options: str = "") -> str:
+    def make_user(self, name: str, *, member_of: str = "", options: str = "LOGIN") -> str:
         """A user who logs in with `PASSWORD`, made where there is none."""
         with self.connect("postgres") as connection:
             there = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
             word = "ALTER" if there else "CREATE"
             connection.execute(
-                sql.SQL("{} ROLE {} LOGIN PASSWORD {} {}").format(
+                sql.SQL("{} ROLE {} PASSWORD {} {}").format(
                     sql.SQL(word), sql.Identifier(name), sql.Literal(PASSWORD), sql.SQL(options)
                 )
             )

@@ -83,7 +83,7 @@ class PostgresStore(PostgresReader):
     """A ledger in the schema `tallystick` of one PostgreSQL database.
 
     `clock` gives RFC 3339 times in UTC (None: the server's clock), `random` that many random bytes. Calls are
-    tried again for `retry_seconds` where connections break.
+    tried again for `retry_seconds` (60) where connections break.
     """
 
     def __init__(
@@ -94,14 +94,14 @@ class PostgresStore(PostgresReader):
         random: Callable[[int], bytes],
         clock: Callable[[], str] | None = None,
         read_only: bool = False,
-        retry_seconds: float = RETRY_SECONDS,
+        retry_seconds: float | None = None,
     ) -> None:
         self._target = parse(url, read_only=read_only)
         self.url = self._target.shown
         self.read_only = read_only
         self.ledger_id = ""
         self._clock = None if clock is machine_clock else clock
-        self._retry_seconds = retry_seconds
+        self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds
         self._reset()
         forking.register(self)
         self._open(create=create and not read_only, random=random)
@@ -237,7 +237,7 @@ class PostgresStore(PostgresReader):
                     ) from None
             except CannotConnectError as error:
                 if not error.passing or not patience.wait():
-                    raise (_UnknownOutcome(error.what) if sent else error) from None
+                    raise (_UnknownOutcome(error.what) if sent else nothing_recorded(error)) from None
             except (Interrupted, psycopg.Error) as error:
                 if isinstance(error, psycopg.Error) and not is_passing(error):
                     raise store_error(error, self._target) from None
@@ -359,6 +359,12 @@ class PostgresStore(PostgresReader):
         self._reset()
         if closed:
             self._pool.close()
+
+
+def nothing_recorded(error: StoreUnavailableError) -> StoreUnavailableError:
+    """The error, saying what became of what was to be appended."""
+    advice = "; ".join(filter(None, (error.advice, "nothing of this was recorded")))
+    return StoreUnavailableError(error.what, where=error.where, advice=advice)
 
 
 def is_salted(sealed: Sealed) -> bool:

@@ -48,13 +48,19 @@ _SETTINGS = {
 }
 """Set for every session, whatever the server, the database or the role says. A commit that was cancelled while it
 waited for a standby is told by a warning: it must never be filtered out."""
-_SET = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items())
-_HELLO = (
-    f"SELECT {CLOCK}, current_setting('server_version_num')::integer,"
-    " current_setting('server_encoding'), current_setting('fsync'), current_setting('full_page_writes'),"
-    f" EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'tallystick'),"
-    f" {SYNCHRONOUS.format(local='false')}, {_SET}"
-)
+
+
+def _hello() -> str:
+    made = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items())
+    return (
+        f"SELECT {CLOCK}, current_setting('server_version_num')::integer, current_setting('server_encoding'),"
+        " current_setting('fsync'), current_setting('full_page_writes'),"
+        " EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'tallystick'),"
+        f" {SYNCHRONOUS.format(local='false')}, {made}"
+    )
+
+
+_HELLO = _hello()
 _IDENTITY = (
     "SELECT (SELECT max(version) FROM tallystick.migration), (SELECT ledger_id FROM tallystick.ledger WHERE number = 1)"
 )
