@@ -6,7 +6,7 @@ import os
 import sqlite3
 from _thread import RLock
 
-from tallystick.errors import NotFoundError, StoreUnavailableError
+from tallystick.errors import InputError, NotFoundError, StoreUnavailableError
 from tallystick.model.ids import require_task_id
 from tallystick.stores import forking, sqlite_proofs
 from tallystick.stores import sqlite_schema as schema
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from tallystick.stores.sqlite_checkpoints import SqliteLog
 
     T = TypeVar("T")
+
+LEAST_BYTES = 512
+"""A smaller file is no database; SQLite would take it for an empty one and write over it."""
 
 
 class SqliteStore(SqliteReader):
@@ -88,6 +91,10 @@ class SqliteStore(SqliteReader):
     def _open(self, path: str, *, create: bool, random: Callable[[int], bytes]) -> str:
         """The ledger's id. A file in which no ledger was ever committed counts as none."""
         exists = os.path.exists(self.path)
+        if exists and not os.path.isfile(self.path):
+            raise InputError("this is not a file", where=path, advice="name the ledger's file")
+        if exists and 0 < os.path.getsize(self.path) < LEAST_BYTES:
+            raise StoreUnavailableError("this file is not a ledger", where=path, advice="name another file")
         if not exists and not create:
             raise NotFoundError("no ledger here", where=path, advice="notch init makes one")
         if exists and (found := self._read_id()):
@@ -291,6 +298,8 @@ class SqliteStore(SqliteReader):
         from tallystick.stores.sqlite_backup import backup
 
         self._require_usable()
+        if os.path.realpath(target) in map(os.path.realpath, self.files()):
+            raise InputError("this name belongs to the ledger itself", where=target, advice="name a new file")
         with self._copying:
             backup(self.path, target, progress)
 

@@ -31,6 +31,9 @@ def backup(path: str, target: str, progress: Callable[[int, int], None] | None) 
     try:
         source, copy = connect_reader(path), sqlite3.connect(partial, isolation_level=None)
         try:
+            # One moment for all steps: without it, each write of somebody else would start the copy over.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM ledger").fetchone()
             source.backup(
                 copy,
                 pages=PAGES_A_STEP if progress else -1,
