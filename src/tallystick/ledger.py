@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from tallystick.model.entry import StateRecord
+    from tallystick.proof.head_proof import HeadProof
     from tallystick.stores.base import Row, SessionKey, Store
     from tallystick.verification import Fault, Verified
 
@@ -369,6 +370,16 @@ class Ledger:
         if not 0 <= position <= self.store.tip(key).position:
             raise NotFoundError(f"no position {position}", where=task_id)
         return Head(position, read_root(position + 1, StoredTree(self.store, key)).hex())
+
+    def head_proof(self, task_id: str, number: int | None = None) -> HeadProof:
+        """What a checkpoint proves of a task: its newest head as of then, or that it had no session.
+
+        The newest checkpoint, or the one of that number. A head may since have moved on. Raises NotFoundError
+        where there is no such checkpoint, TamperedError.
+        """
+        from tallystick.stores.checkpoints import head_proof
+
+        return head_proof(self.store, task_id, number)
 
     # --- verifying
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tallystick.ledger import Ledger
+    from tallystick.trust.against import Against
     from tallystick.verification import Fault, Verified
 
 
@@ -22,37 +23,72 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--head", metavar="POSITION:ROOT", help="a head seen earlier, which the task's history must extend"
     )
+    from tallystick.cli.trust import add_against
+
+    add_against(parser, "a checkpoint seen earlier, which the whole ledger must extend")
+    parser.add_argument("--key", action="append", default=[], metavar="VKEY", help="a key that may have signed it")
+    parser.add_argument("--keys", metavar="FILE", help="such keys, a line each, or a C2SP tlog-policy")
 
 
 def _verify(options: argparse.Namespace) -> int:
     if options.head and len(options.tasks) != 1:
         raise InputError("--head belongs to one task", advice="name the task")
+    if (options.key or options.keys) and not options.against:
+        raise InputError("--key and --keys say whose checkpoint counts", advice="name one with --against")
     from tallystick.verification import Fault
 
     sessions: list[Verified] = []
     faults: list[Fault] = []
     progress = Progress("verifying")
     with open_ledger(options) as ledger:
-        for found in _inspect(ledger, options, progress):
+        against = _read_against(options, ledger) if options.against else None
+        for found in _inspect(ledger, options, progress, against):
             if isinstance(found, Fault):
                 faults.append(found)
             else:
                 sessions.append(found)
     progress.end()
     if options.json:
-        print_json(_json(sessions, faults))
+        print_json(_json(sessions, faults) | ({"against": _against_json(against)} if against else {}))
     else:
         _print(sessions, faults)
+        if against is not None and not faults:
+            _print_against(against)
     if faults or any(one.faults for one in sessions):
         return TamperedError.exit_code
     return StoreUnavailableError.exit_code if any(one.closed for one in sessions) else 0
 
 
-def _inspect(ledger: Ledger, options: argparse.Namespace, progress: Progress) -> Iterator[Verified | Fault]:
+def _inspect(
+    ledger: Ledger, options: argparse.Namespace, progress: Progress, against: Against | None
+) -> Iterator[Verified | Fault]:
+    tasks = list(options.tasks)
+    if against is not None:
+        from tallystick.trust.against import faults_against
+
+        for fault in faults_against(ledger, against.checkpoint, tasks):
+            yield fault
+            tasks = [task_id for task_id in tasks if task_id != fault.task_id]
     if not options.tasks:
         yield from ledger.inspect(progress=progress.advance)
-    for task_id in options.tasks:
+    for task_id in tasks:
         yield from ledger.inspect(task_id, head=options.head, progress=progress.advance)
+
+
+def _read_against(options: argparse.Namespace, ledger: Ledger) -> Against:
+    from tallystick.cli.trust import read_against, read_trusted
+
+    return read_against(options.against, ledger, read_trusted(options))
+
+
+def _against_json(against: Against) -> dict[str, object]:
+    checkpoint = against.checkpoint
+    return {"origin": checkpoint.origin, "number": checkpoint.size, "signed_by": list(against.signers)}
+
+
+def _print_against(against: Against) -> None:
+    by = f"signed by {', '.join(against.signers)}" if against.signers else "whose signature was not checked: no --key"
+    print(paint("ok", "pass") + f"  the ledger extends checkpoint {against.checkpoint.size}, {by}")
 
 
 def _json(sessions: list[Verified], faults: list[Fault]) -> dict[str, object]:
@@ -106,6 +142,7 @@ COMMANDS = {
     "verify": Command(
         _arguments,
         _verify,
-        "  notch verify\n  notch verify add-cache --head 17:9f2c…   (a head that a CI log kept)",
+        "  notch verify\n  notch verify add-cache --head 17:9f2c…   (a head that a CI log kept)\n"
+        "  notch verify --against checkpoint.txt --key tallystick/…",
     ),
 }

@@ -1,0 +1,243 @@
+"""key, checkpoint: the user's keys, and signing the whole ledger."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from tallystick.cli.parser import Command
+from tallystick.cli.terminal import print_json, table
+from tallystick.errors import InputError
+from tallystick.ledger import Ledger
+from tallystick.model.text import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from tallystick.trust.against import Against, Trusted
+    from tallystick.trust.keys import Key
+
+GIT = "git"
+
+
+def _key_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("new", "show", "list", "retire"), help="what to do")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="what you call the key")
+    parser.add_argument(
+        "--agent",
+        nargs="?",
+        const="",
+        metavar="WHICH",
+        help="new: use a key that the ssh-agent holds, by its comment or fingerprint",
+    )
+    parser.add_argument(
+        "--at", type=int, metavar="NUMBER", help="retire: the last checkpoint it counts for (default: the newest)"
+    )
+
+
+def _key(options: argparse.Namespace) -> int:
+    for option, action in (("agent", "new"), ("at", "retire")):
+        if getattr(options, option) is not None and options.action != action:
+            raise InputError(f"--{option} belongs to notch key {action}")
+    return {"new": _new_key, "show": _show_key, "list": _list_keys, "retire": _retire_key}[options.action](options)
+
+
+def _new_key(options: argparse.Namespace) -> int:
+    from tallystick.trust.keys import DEFAULT_NAME, KeyFolder
+
+    folder, name = KeyFolder(os.environ), options.name or DEFAULT_NAME
+    key = folder.new(name) if options.agent is None else folder.from_agent(name, options.agent)
+    if options.json:
+        print_json(_described(key))
+    else:
+        held = "the ssh-agent holds it" if key.place == "ssh-agent" else "readable by you alone"
+        print(f"{name}  {key.fingerprint}  in {folder.path} ({held})")
+        print("notch key show prints its public half for a ledger: that is what others pin")
+    return 0
+
+
+def _show_key(options: argparse.Namespace) -> int:
+    from tallystick.stores.checkpoints import origin_of
+
+    with Ledger.open(options.ledger, create=False, read_only=True) as ledger:
+        key = _required_key(options.name, ledger)
+        vkey = str(key.verifier(origin_of(ledger.ledger_id)))
+    if options.json:
+        print_json({**_described(key), "vkey": vkey})
+    else:
+        print(vkey)
+    return 0
+
+
+def _list_keys(options: argparse.Namespace) -> int:
+    from tallystick.trust.keys import VARIABLE, KeyFolder, given_key
+
+    folder = KeyFolder(os.environ)
+    keys = [folder.load(name) for name in folder.names()]
+    if (given := given_key(os.environ)) is not None:
+        keys.append(given)
+    if options.json:
+        print_json([_described(key) for key in keys])
+        return 0
+    if not keys:
+        print("no key yet: notch key new")
+    table(("key", "private half", "fingerprint"), [(k.name or f"${VARIABLE}", k.place, k.fingerprint) for k in keys])
+    return 0
+
+
+def _retire_key(options: argparse.Namespace) -> int:
+    from tallystick.stores.checkpoints import origin_of
+    from tallystick.trust.keys import KeyFolder
+    from tallystick.trust.memory import Memory
+
+    if not options.name:
+        raise InputError("which key is to retire?", advice="notch key list shows them")
+    folder = KeyFolder(os.environ)
+    with Ledger.open(options.ledger, create=False, read_only=True) as ledger:
+        key, newest = folder.load(options.name), ledger.store.log.size()
+        number = newest if options.at is None else options.at
+        if number < 0:
+            raise InputError("--at is the number of a checkpoint; 0 for none")
+        with Memory(folder, key, ledger.ledger_id) as memory:
+            memory.retire(number)
+        line = f"{key.verifier(origin_of(ledger.ledger_id))} until {number}"
+    if options.json:
+        print_json({**_described(key), "until": number, "line": line})
+    else:
+        print(f"{key.name} signs nothing of this ledger after checkpoint {number}; who pins it pins this:")
+        print(line)
+    return 0
+
+
+def _described(key: Key) -> dict[str, object]:
+    return {"name": key.name, "place": key.place, "fingerprint": key.fingerprint}
+
+
+def _required_key(named: str | None, ledger: Ledger) -> Key:
+    from tallystick.trust.choice import choose_key
+
+    key = choose_key(os.environ, ledger.ledger_id, named)
+    if key is None:
+        raise InputError("there is no key to sign with", advice="notch key new makes one")
+    return key
+
+
+def _checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--to", metavar="git|FILE|-", default="-", help="where the note goes: a git note, a file, standard output"
+    )
+    parser.add_argument("--key", metavar="NAME", help="the key to sign with, where there are several")
+    add_against(parser, "a checkpoint that you vouch for: this ledger must extend it")
+    parser.add_argument(
+        "--new-epoch",
+        action="store_true",
+        help="begin anew, under another origin that cites the last known checkpoint (after a restore)",
+    )
+
+
+def _checkpoint(options: argparse.Namespace) -> int:
+    from tallystick.trust.keys import KeyFolder
+    from tallystick.trust.memory import Memory
+    from tallystick.trust.signer import sign_checkpoint
+
+    with Ledger.open(options.ledger, create=False) as ledger:
+        key = _required_key(options.key, ledger)
+        given = read_against(options.against, ledger).checkpoint if options.against else None
+        memory = Memory(KeyFolder(os.environ), key, ledger.ledger_id)
+        made = sign_checkpoint(ledger, key, memory, against=given, new_epoch=options.new_epoch)
+    if made is None:
+        _say("nothing is recorded yet, so there is nothing to sign")
+        if options.json:
+            print_json(None)
+        return 0
+    if not made.signed:
+        _say(f"nothing moved since checkpoint {made.number}")
+    _deliver(options, made.note)
+    if options.json:
+        print_json({"number": made.number, "signed": made.signed, "note": made.note})
+    elif options.to in ("-", GIT):
+        sys.stdout.write(made.note)
+    return 0
+
+
+def _deliver(options: argparse.Namespace, note: str) -> None:
+    if options.to == GIT:
+        from tallystick.exchange.git_notes import write_note
+        from tallystick.workspace import Workspace
+
+        _say(write_note(Workspace.find(os.getcwd()), note))
+    elif options.to != "-":
+        from tallystick.cli.files import write_new
+
+        write_new(options.to, [note.encode()])
+
+
+def _say(word: str) -> None:
+    """Tell the user apart from what is printed for programs and files."""
+    print(f"notch: {printable(word)}", file=sys.stderr)
+
+
+def add_against(parser: argparse.ArgumentParser, what: str) -> None:
+    """The option that names a checkpoint somebody kept."""
+    parser.add_argument("--against", metavar="git|FILE|-", help=what)
+
+
+def read_against(value: str, ledger: Ledger, trusted: object = None) -> Against:
+    """The checkpoint that the option names: in a file, from standard input, or the newest one in git notes.
+
+    Raises InputError, CheckFailedError where none of the trusted keys signed it.
+    """
+    from tallystick.trust.against import read_against as read
+
+    if value == GIT:
+        from tallystick.exchange.git_notes import REF, newest_note
+        from tallystick.workspace import Workspace
+
+        data = newest_note(Workspace.find(os.getcwd()), ledger.ledger_id)
+        if data is None:
+            raise InputError("no note holds a checkpoint of this ledger", where=REF, advice=f"git fetch origin {REF}")
+    elif value == "-":
+        from tallystick.cli.context import read_argument
+
+        data = read_argument("-", "the checkpoint")
+    else:
+        from tallystick.cli.files import read_file
+
+        data = read_file(value, ledger)
+    return read(data, ledger.ledger_id, trusted)  # type: ignore[arg-type]
+
+
+def read_trusted(options: argparse.Namespace) -> object:
+    """The keys that `--key` and `--keys` name; None where neither is given. Raises InputError."""
+    from tallystick.cli.files import read_file
+    from tallystick.trust import against
+
+    trusted: list[Trusted] = [against.Trusted.parse(vkey) for vkey in options.key]
+    if not options.keys:
+        return trusted or None
+    try:
+        found = against.read_trusted(read_file(options.keys))
+    except InputError as error:
+        raise InputError(error.what, where=f"{options.keys}: {error.where}".rstrip(": "), advice=error.advice) from None
+    if isinstance(found, list):
+        return trusted + found
+    if trusted:
+        raise InputError("--key cannot be given beside a policy", where=options.keys, advice="add it to the file")
+    return found
+
+
+COMMANDS = {
+    "key": Command(
+        _key_arguments,
+        _key,
+        "  notch key new\n  notch key new ci --agent\n  notch key show      (its public half, for others to pin)\n"
+        "  notch key retire ci",
+    ),
+    "checkpoint": Command(
+        _checkpoint_arguments,
+        _checkpoint,
+        "  notch checkpoint\n  notch checkpoint --to git\n"
+        "  notch checkpoint --against git      (with a key that CI gives, which has no memory)",
+    ),
+}
