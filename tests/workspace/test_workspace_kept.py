@@ -96,5 +96,5 @@ def test_dirty_submodules_are_refused_by_name(git_repo: GitRepo, tmp_path: Path)
 def test_outside_git_there_is_nothing_to_keep_it_in(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("1")
     workspace = Workspace.find(str(tmp_path))
-    with workspace.snapshot() as snapshot:
-        assert keep_tree(workspace, snapshot) == ""
+    with workspace.snapshot() as snapshot, pytest.raises(InputError, match="not a git work tree"):
+        keep_tree(workspace, snapshot)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tallystick.cli.context import ledger_place, new_task_of, remember
+from tallystick.cli.context import has_ledger, ledger_place, new_task_of, remember
 from tallystick.cli.gate import interrupted, judged, ledger_is_gone, open_case
 from tallystick.cli.parser import Command, add_task_argument
 from tallystick.cli.terminal import paint, print_json
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tallystick.gate.case import Case
     from tallystick.gate.check import Step
     from tallystick.gate.memory import SeenHeads
-    from tallystick.gate.runner import Outcome, Runner
+    from tallystick.gate.runner import Outcome
     from tallystick.gate.verdict import Verdict
 
 
@@ -48,7 +48,7 @@ def _check(options: argparse.Namespace) -> int:
     if options.timeout is not None and not options.timeout > 0:
         raise InputError("--timeout is a number of seconds above 0")
     seen = SeenHeads(ledger_place(options), os.environ)
-    if seen.any and not _has_ledger(options):
+    if seen.any and not has_ledger(options):
         raise ledger_is_gone(ledger_place(options))
     with open_case(options, task_id, write=True) as case:
         verdict, outcomes = _supplied(case, options, seen)
@@ -59,11 +59,6 @@ def _check(options: argparse.Namespace) -> int:
     elif not (options.quiet and verdict.open):
         _print(verdict, outcomes)
     return verdict.exit_code
-
-
-def _has_ledger(options: argparse.Namespace) -> bool:
-    place = ledger_place(options)
-    return "://" in place or not os.path.isabs(place) or os.path.exists(place)
 
 
 def _supplied(case: Case, options: argparse.Namespace, seen: SeenHeads) -> tuple[Verdict, list[Outcome]]:
@@ -83,6 +78,7 @@ def _supplied(case: Case, options: argparse.Namespace, seen: SeenHeads) -> tuple
 
 def _run(case: Case, options: argparse.Namespace, planned: Sequence[Step]) -> list[Outcome]:
     from tallystick.cli.progress import progress_for
+    from tallystick.cli.stopping import Stopping
     from tallystick.clock import seconds_from_now
     from tallystick.gate.runner import Runner
     from tallystick.model.text import printable
@@ -90,7 +86,7 @@ def _run(case: Case, options: argparse.Namespace, planned: Sequence[Step]) -> li
     width = max(len(printable(step.criterion.id)) for step in planned if step.what != PERSON)
     progress = progress_for(case.task_id, width, quiet=options.quiet)
     keep = None
-    if options.keep_tree and case.workspace.is_git:
+    if options.keep_tree:
         from functools import partial
 
         from tallystick.workspace.kept import keep_tree
@@ -107,33 +103,10 @@ def _run(case: Case, options: argparse.Namespace, planned: Sequence[Step]) -> li
         keep=keep,
     )
     try:
-        with _Signals(runner):
+        with Stopping(runner.stop):
             return runner.run()
     finally:
         progress.close()
-
-
-class _Signals:
-    """While it lasts, what would end this process stops the check instead; a second one ends its runs at once."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        import signal
-
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            # What was ignored when we were started (nohup) stays so.
-            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-                self._previous[number] = signal.signal(number, lambda *_: self._runner.stop())
-
-    def __exit__(self, *_: object) -> None:
-        import signal
-
-        for number, previous in self._previous.items():
-            signal.signal(number, previous)
 
 
 def _cores() -> int:

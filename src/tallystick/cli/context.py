@@ -64,6 +64,12 @@ def ledger_place(options: argparse.Namespace) -> str:
     return os.path.realpath(path) if path else url.rpartition("@")[2]
 
 
+def has_ledger(options: argparse.Namespace) -> bool:
+    """Whether the ledger that will be used is there, as far as that can be told without opening it."""
+    place = ledger_place(options)
+    return not os.path.isabs(place) or os.path.exists(place)
+
+
 def remember(options: argparse.Namespace, ledger: Ledger, task_id: str, head: Head) -> None:
     """Keep the head that was just written as seen, so that a later history without it is named."""
     from tallystick.gate.memory import SeenHeads

@@ -11,8 +11,10 @@ from tallystick.model.text import decode_text, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TextIO
 
+    from tallystick.capture.run import RunResult
     from tallystick.gate.plan import Criterion
     from tallystick.gate.runner import Outcome
 
@@ -35,6 +37,9 @@ class Silent:
 
     def ended(self, outcome: Outcome) -> None:
         """See `Progress`."""
+
+    def done(self, criterion: Criterion, lines: Sequence[str]) -> None:
+        """It does not run any more; say these lines."""
 
     def tick(self) -> None:
         """See `Progress`."""
@@ -62,7 +67,11 @@ class Lines(Silent):
 
     def ended(self, outcome: Outcome) -> None:
         """See `Progress`."""
-        for line in self._told(outcome):
+        self.done(outcome.criterion, self._told(outcome))
+
+    def done(self, criterion: Criterion, lines: Sequence[str]) -> None:  # noqa: ARG002
+        """See `Silent.done`."""
+        for line in lines:
             self._say(line)
 
     def _say(self, line: str) -> None:
@@ -76,13 +85,9 @@ class Lines(Silent):
         mark = self._paint("✓" if outcome.passed else "✗", "pass" if outcome.passed else "fail")
         name = self._name(outcome.criterion)
         line = f"{mark} {name}  {self._paint(f'{status:<11}', status)} {took:>9}  {printable(reason)}"
-        result = outcome.result
-        if result is None or outcome.passed or not result.finished.output.size:
+        if outcome.result is None or outcome.passed:
             return [line]
-        tail = _tail(result.finished.output.kept())
-        position = result.head.position
-        more = f"    notch artifact {printable(self._task_id)} {position} prints all of it"
-        return [line, *(f"    | {each}" for each in tail), *([more] if len(tail) >= TAIL_LINES else [])]
+        return [line, *tail_of(outcome.result, self._task_id)]
 
     def _paint(self, words: str, kind: str) -> str:
         return paint(words, kind, self._stream)
@@ -119,11 +124,11 @@ class LiveLines(Lines):
         """See `Progress`. Called from the run's own thread: it only keeps the newest bytes."""
         self._last[criterion.id] = (self._last.get(criterion.id, b"") + output)[-_HEARD_BYTES:]
 
-    def ended(self, outcome: Outcome) -> None:
-        """See `Progress`."""
-        self._criteria.pop(outcome.criterion.id, None)
+    def done(self, criterion: Criterion, lines: Sequence[str]) -> None:
+        """See `Silent.done`."""
+        self._criteria.pop(criterion.id, None)
         self._erase()
-        super().ended(outcome)
+        super().done(criterion, lines)
         self.tick()
 
     def tick(self) -> None:
@@ -200,6 +205,13 @@ def _lines(output: bytes) -> list[str]:
 
     text = sub(r"\x1b\[[0-9;:]*[A-Za-z]", "", decode_text(output))
     return [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
+
+
+def tail_of(result: RunResult, task_id: str) -> list[str]:
+    """The end of what a run printed, quoted, and how to see all of it where that is more."""
+    tail = _tail(result.finished.output.kept())
+    more = f"    notch artifact {printable(task_id)} {result.head.position} prints all of it"
+    return [*(f"    | {each}" for each in tail), *([more] if len(tail) >= TAIL_LINES else [])]
 
 
 def _tail(output: bytes) -> list[str]:

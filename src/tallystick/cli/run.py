@@ -29,6 +29,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--criterion", default="", metavar="ID", help="the criterion that it shows")
     parser.add_argument("-p", "--phase", default="", metavar="ID", help="the phase it belongs to")
     parser.add_argument("--timeout", type=float, metavar="S", help="end it after S seconds (exit code 124)")
+    parser.add_argument(
+        "--keep-tree", action="store_true", help="keep uncommitted content in git, so that it can be reproduced"
+    )
     parser.add_argument("command", nargs="*", metavar="-- CMD…", help="default: what the plan says for the criterion")
 
 
@@ -52,6 +55,10 @@ def _run(options: argparse.Namespace) -> int:
     with ledger:
         snapshot = pending.result()
         plan = planned.result(task_id, snapshot) if planned is not None else None
+        if options.keep_tree:
+            from tallystick.workspace.kept import keep_tree
+
+            keep_tree(workspace, snapshot)
         run = what_to_run(options, task_id, ledger, plan)
         run.cwd = None if options.command else workspace.root
         result = run_command(ledger, workspace, run, before=snapshot, now=seconds_from_now)

@@ -120,6 +120,11 @@ class Attempt(Frozen):
         return _integer(self.run.get("started")) or 0
 
     @property
+    def on_purpose(self) -> bool:
+        """Whether it was run on content that was made for it to fail on: that tells nothing of what came before."""
+        return bool(self.run.get("falsifies"))
+
+    @property
     def tests(self) -> Mapping[str, Any]:
         """What was counted in the run's output or report; empty where nothing was."""
         return as_object(self.run.get("tests"))

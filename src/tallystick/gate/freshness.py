@@ -166,7 +166,8 @@ def _sort(criterion: Criterion, attempts: Sequence[Attempt], bench: Bench) -> _S
         elif not is_its_command(criterion, one):
             standing.refused.append(one)
         elif why_not := _why_not_here(criterion, one, bench.content, here):
-            standing.elsewhere.append((one, why_not))
+            if not one.cut_short and not one.on_purpose:
+                standing.elsewhere.append((one, why_not))
         else:
             _count(standing, criterion, one, bench)
     return standing

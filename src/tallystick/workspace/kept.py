@@ -24,11 +24,11 @@ def keep_tree(workspace: Workspace, snapshot: Snapshot) -> str:
     Raises InputError outside git, where a submodule has uncommitted content, and where the files are no longer those of
     the snapshot; GitError where git cannot write.
     """
+    git = workspace.git
     if not snapshot.dirty:
         return ""
     if unkept := snapshot.fingerprint().get("submodules"):
         raise InputError("uncommitted content of a submodule cannot be kept", where=next(iter(unkept)))
-    git = workspace.git
     scratch = Scratch()
     try:
         copy = git.on(index=scratch.file("index"))

@@ -1,0 +1,277 @@
+"""Running recorded results again on the content that they were recorded for, and recording what that came to."""
+
+from __future__ import annotations
+
+from tallystick.errors import InputError, NotFoundError
+from tallystick.gate.attempts import as_object
+from tallystick.gate.content import environment_difference
+from tallystick.gate.evidence import attempts_in
+from tallystick.gate.history import SessionHistory
+from tallystick.gate.plan import Criterion, Environment
+from tallystick.gate.products import known_products
+from tallystick.gate.reproduce import Rate, compare, newest_of_each, on_the_same, reproducible, sampled
+from tallystick.gate.rerun import Variables
+from tallystick.workspace.worktree import TemporaryWorktree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Self
+
+    from tallystick.capture.result import Finished
+    from tallystick.capture.run import Judgement, RunResult
+    from tallystick.gate.attempts import Attempt
+    from tallystick.gate.case import Case
+    from tallystick.gate.reproduce import Comparison
+    from tallystick.gate.rerun import Reruns
+    from tallystick.stores.base import Head
+    from tallystick.workspace import Workspace
+
+
+class Repeated:
+    """What came of running one result again."""
+
+    __slots__ = ("attempt", "comparisons", "rate", "refused", "results")
+
+    def __init__(self, attempt: Attempt, refused: str = "") -> None:
+        self.attempt = attempt
+        self.refused = refused
+        """Why it was not run; empty where it was."""
+        self.results: list[RunResult] = []
+        self.comparisons: list[Comparison] = []
+        self.rate = Rate()
+
+    @property
+    def same(self) -> bool:
+        """Whether it was run, and came to the same each time."""
+        return bool(self.comparisons) and all(one.same for one in self.comparisons)
+
+
+class Reproduction:
+    """The results of one task, picked as of a head, and the temporary work trees that they are run in."""
+
+    def __init__(
+        self, case: Case, reruns: Reruns, *, at: int | None = None, setup: str = "", exclude: Iterable[str] = ()
+    ) -> None:
+        """`at`: as of that position, now by default. `setup`: a command to run in each fresh work tree first.
+
+        Raises NotFoundError where the task has no entry there, InputError outside git.
+        """
+        own = case.evidence.own
+        if own is None or case.ledger is None:
+            raise NotFoundError("nothing is recorded for the task", where=case.task_id, advice="notch check records")
+        case.workspace.git  # noqa: B018 (raises outside git)
+        self.head: Head = case.ledger.root_at(case.task_id, own.head.position if at is None else at)
+        """As of which the results are picked."""
+        self._case = case
+        self._reruns = reruns
+        self._setup = setup
+        self._exclude = list(exclude)
+        self._worktree: TemporaryWorktree | None = None
+        self._holds: tuple[str, str] = ("", "")
+        whole = SessionHistory(case.ledger, own.key, window=max(own.head.position, 1))
+        ids = case.ledger.state(case.task_id).criteria
+        self._all = reproducible((one for id in ids for one in attempts_in(whole, id)), self.head.position)
+
+    def picked(self, sample: int | None = None) -> list[Attempt]:
+        """The newest result of each criterion; or so many of all results, by the head's root."""
+        return newest_of_each(self._all) if sample is None else sampled(self._all, sample, self.head.root)
+
+    def criterion_of(self, attempt: Attempt) -> Criterion:
+        """The criterion as the plan has it now, if it still runs that command; else what the entry says."""
+        planned = self._case.plan.task.criterion(attempt.criterion_id)
+        if planned is not None and planned.command == attempt.command:
+            return planned
+        return Criterion(attempt.criterion_id, run=attempt.command)
+
+    def is_flaky(self, attempt: Attempt) -> bool:
+        """Whether the same has both passed and failed before."""
+        criterion = self.criterion_of(attempt)
+        outcomes = {bool(self._case.bench.failure(criterion, one)) for one in on_the_same(attempt, self._all)}
+        return len(outcomes) > 1
+
+    def repeat(self, attempt: Attempt, times: int, *, keep_tree: bool = False) -> Repeated:
+        """Run it again, so often, each time recorded. `keep_tree`: see `notch reproduce --help`."""
+        variables = as_object(attempt.environment.get("variables"))
+        with Variables({name: value for name, value in variables.items() if value is None or isinstance(value, str)}):
+            repeated = Repeated(attempt, self._refusal(attempt, keep_tree=keep_tree))
+            for _ in range(0 if repeated.refused else times):
+                workspace = self._fresh(attempt)
+                if workspace is None:
+                    repeated.refused = "what was checked out is not what it was bound to (submodules, or the setup)"
+                    break
+                self._once(repeated, workspace)
+        return repeated
+
+    def _refusal(self, attempt: Attempt, *, keep_tree: bool) -> str:
+        declared = _declared(attempt.environment)
+        here = self._case.content.environment(declared)
+        if difference := environment_difference(here, attempt.environment):
+            return f"the environment is another: {difference}"
+        if attempt.moved:
+            return f"{attempt.moved[0]} changed while it ran"
+        if keep_tree and self._case.snapshot.tree == attempt.content.get("tree"):
+            from tallystick.workspace.kept import keep_tree as keep
+
+            keep(self._case.workspace, self._case.snapshot)
+        if self._source(attempt) is None:
+            return "it was on uncommitted content that was not kept (--keep-tree)"
+        return ""
+
+    def _source(self, attempt: Attempt) -> tuple[str, str] | None:
+        """(commit, tree): what to check out to have its inputs; the tree is empty where the commit has them."""
+        commit, tree = attempt.commit, str(attempt.content.get("tree", ""))
+        if commit and self._has_inputs(commit, attempt):
+            return commit, ""
+        if tree and self._has_inputs(tree, attempt):
+            return (commit if self._case.workspace.repository.has(commit) else self._case.snapshot.commit), tree
+        return None
+
+    def _has_inputs(self, name: str, attempt: Attempt) -> bool:
+        try:
+            content = self._case.workspace.tree_snapshot(name)
+        except NotFoundError:
+            return False
+        left_out = known_products(self._case.ledger, self._case.evidence, content).left_out(content)
+        return content.inputs_digest(attempt.patterns, without=left_out) == attempt.inputs
+
+    def _fresh(self, attempt: Attempt) -> Workspace | None:
+        """A work tree with the inputs that the result is bound to; None where that cannot be had."""
+        source = self._source(attempt)
+        if source is None:
+            return None
+        if self._worktree is None or self._holds != source or not self._holds_inputs(attempt):
+            self.close()
+            self._worktree = TemporaryWorktree(self._case.workspace, *source, exclude=self._exclude)
+            self._holds = source
+            if self._setup:
+                self._reruns.prepare(self._worktree.workspace, self._setup)
+        return self._worktree.workspace if self._holds_inputs(attempt) else None
+
+    def _holds_inputs(self, attempt: Attempt) -> bool:
+        assert self._worktree is not None
+        with self._worktree.workspace.snapshot() as content:
+            left_out = known_products(self._case.ledger, self._case.evidence, content).left_out(content)
+            return content.inputs_digest(attempt.patterns, without=left_out) == attempt.inputs
+
+    def _once(self, repeated: Repeated, workspace: Workspace) -> None:
+        attempt = repeated.attempt
+        criterion = self.criterion_of(attempt)
+        failure = self._case.bench.failure(criterion, attempt)
+
+        def told(_finished: Finished, judgement: Judgement) -> dict[str, Any]:
+            failure_now = judgement.reason if judgement.status != "pass" else ""
+            tests = as_object(judgement.details.get("tests"))
+            comparison = compare(attempt, failure, failure_now=failure_now, tests_now=tests)
+            repeated.comparisons.append(comparison)
+            repeated.rate = repeated.rate.after(not failure_now)
+            repeats = {"position": attempt.position, "head": str(self.head), "same": comparison.same}
+            rate = {"passed": repeated.rate.passed, "ran": repeated.rate.ran}
+            return {"reproduces": {**repeats, "rate": rate}}
+
+        result = self._reruns.run(
+            workspace,
+            criterion,
+            patterns=attempt.patterns,
+            environment=_declared(attempt.environment).as_dict(),
+            told=told,
+        )
+        repeated.results.append(result)
+
+    def close(self) -> None:
+        """Remove the work tree that is there."""
+        if self._worktree is not None:
+            self._worktree.close()
+            self._worktree = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _declared(environment: Any) -> Environment:
+    """The declaration that led to these values."""
+    return Environment(
+        tuple(as_object(environment.get("variables"))),
+        tuple(as_object(environment.get("versions"))),
+        bool(environment.get("platform")),
+    )
+
+
+class Falsification:
+    """A criterion that is run where it has to fail: on the base's content, or with one file as it is there."""
+
+    def __init__(self, case: Case, criterion_id: str, *, exclude: Iterable[str] = ()) -> None:
+        """Raises NotFoundError for a criterion that the plan has not, InputError where nothing can be run."""
+        criterion = case.plan.task.criterion(criterion_id)
+        if criterion is None:
+            names = ", ".join(one.id for one in case.plan.task.criteria) or "none"
+            raise NotFoundError(
+                f"the plan has no criterion {criterion_id!r}", where=case.task_id, advice=f"it has {names}"
+            )
+        if criterion.manual:
+            raise InputError(f"{criterion_id!r} is shown by a person, so there is nothing to run")
+        self.criterion = criterion
+        self._case = case
+        self._exclude = list(exclude)
+
+    @property
+    def base(self) -> str:
+        """The base's commit. Raises InputError where there is none."""
+        case = self._case
+        case.workspace.git  # noqa: B018 (raises outside git)
+        if not case.plan.base.commit:
+            raise InputError("there is no commit to go back to", where=case.workspace.root, advice="commit first")
+        return case.plan.base.commit
+
+    def worktree(self, revert: str = "") -> TemporaryWorktree:
+        """The base's content; or the content in front of us with one file, named from the root, as it is there.
+
+        Raises InputError where that changes nothing that the criterion depends on.
+        """
+        case, base = self._case, self.base
+        made = TemporaryWorktree(case.workspace, case.snapshot.commit if revert else base, exclude=self._exclude)
+        try:
+            if revert:
+                made.overlay(case.snapshot)
+                if not made.revert(revert, base):
+                    raise InputError(
+                        f"it is the same on the base ({base[:12]})", where=revert, advice="name a file that was changed"
+                    )
+            self._require_other_inputs(made, revert)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def _require_other_inputs(self, made: TemporaryWorktree, revert: str) -> None:
+        from tallystick.gate.content import pathspecs
+
+        patterns, case = pathspecs(self.criterion.inputs), self._case
+        with made.workspace.snapshot() as content:
+            left_out = known_products(case.ledger, case.evidence, content).left_out(content)
+            if content.inputs_digest(patterns, without=left_out) != case.content.digest(patterns):
+                return
+        if revert:
+            raise InputError(
+                f"{self.criterion.id!r} does not depend on it", where=revert, advice="name one of its inputs"
+            )
+        raise InputError(
+            f"what {self.criterion.id!r} depends on is the same on the base",
+            advice="change something, or name the file that it is to notice with --revert",
+        )
+
+    def run(self, reruns: Reruns, made: TemporaryWorktree, revert: str = "") -> RunResult:
+        """Run it there, and record what it showed as what it is: a result on that content."""
+        from tallystick.gate.content import pathspecs
+
+        told = {"base": self.base, **({"reverted": revert} if revert else {})}
+        return reruns.run(
+            made.workspace,
+            self.criterion,
+            patterns=pathspecs(self.criterion.inputs),
+            environment=self.criterion.environment.as_dict(),
+            told=lambda _finished, _judgement: {"falsifies": told},
+        )
