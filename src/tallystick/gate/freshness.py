@@ -200,9 +200,9 @@ def _ended(attempts: Sequence[Attempt]) -> Iterator[tuple[tuple[str, str], int]]
 
 def _why_not_here(criterion: Criterion, one: Attempt, content: ContentInFront, here: dict[str, Any]) -> str:
     """Why an attempt says nothing about the content and environment in front; empty where it does."""
-    if one.moved:
     if one.lapsed:
         return one.lapsed
+    if one.moved:
         more = f" and {len(one.moved) - 1} more" if len(one.moved) > 1 else ""
         return f"{one.moved[0]}{more} changed while it ran"
     if "details" in one.erased:
