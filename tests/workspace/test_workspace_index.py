@@ -155,6 +155,16 @@ def test_a_damaged_index_is_an_error_or_read_but_nothing_else(tmp_path: Path, st
         assert refused > 100
 
 
+@pytest.mark.parametrize(
+    "cache", [b"\0-1 1\nb\x000 0\n" + bytes(20), b"\0-1 1\nb", b"rubbish", b"\0x y\n", b"\0-1 9\n"]
+)
+def test_a_cache_that_makes_no_sense_is_done_without(tmp_path: Path, cache: bytes) -> None:
+    repo = _repository(tmp_path / "repo", version=2)
+    index = _read(repo)
+    index.cached_tree = cache
+    assert tree_id(index) == repo.git("write-tree")
+
+
 def test_an_unknown_version_is_refused(tmp_path: Path) -> None:
     data = bytearray(_read(_repository(tmp_path / "repo", version=2)).data)
     data[7] = 5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 TYPE_CHECKING = False
@@ -36,7 +35,11 @@ class LocalIgnoreRules:
             path = os.fsdecode(named.removesuffix(b"\n"))
             self._user_file = os.path.join(self._root, path) if path else _default_user_file()
         rules = [*_rules(self._user_file), *_rules(self._common_file)]
-        return hashlib.sha256(b"".join(rule + b"\n" for rule in rules)).hexdigest() if rules else ""
+        if not rules:
+            return ""
+        import hashlib
+
+        return hashlib.sha256(b"".join(rule + b"\n" for rule in rules)).hexdigest()
 
     def close(self) -> None:
         """Gives up waiting for an answer that nobody fetched."""

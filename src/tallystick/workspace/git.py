@@ -29,12 +29,8 @@ _NOT_INHERITED = frozenset(
     )
 )  # fmt: skip
 
-# A monitor may be wrong and writes below .git; the rest would write more than the one file asked for, hide what
-# changed, or refuse what git can well compute.
-_OPTIONS = (
-    "core.fsmonitor=", "core.untrackedCache=false", "core.splitIndex=false", "core.ignoreStat=false",
-    "core.safecrlf=false", "index.skipHash=true",
-)  # fmt: skip
+# A monitor may be wrong, and it and a split index write below .git; the rest is work for nothing here.
+_OPTIONS = ("core.fsmonitor=", "core.splitIndex=false", "core.untrackedCache=false", "index.skipHash=true")
 
 
 class GitError(TallystickError):

@@ -91,7 +91,7 @@ class PendingGitSnapshot(PendingSnapshot):
         """The submodules, and repositories that are not submodules yet, all of them begun."""
         for line in lines:
             path = line.path.removesuffix(b"/")
-            if line.path.endswith(b"/") or (line.unstaged == "T" and path not in self._inner):
+            if line.path.endswith(b"/") or line.unstaged == "T":
                 self._begin_inner(path)
         return self._inner
 

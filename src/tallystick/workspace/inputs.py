@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from bisect import bisect_left
 from itertools import compress
 
 from tallystick.workspace.paths import path_bytes, path_text
-from tallystick.workspace.pathspec import Pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from tallystick.workspace.pathspec import Pattern
+
 GITLINK = b"160000"
+"""The mode of a submodule."""
+
+WHOLE_TREE = "**"
+"""The pathspec that every path matches."""
+
 _EVERYTHING = (1).to_bytes(1, "big")
 
 
@@ -66,9 +71,11 @@ class Listing:
 
     def matching(self, patterns: Sequence[str]) -> list[bytes]:
         """The lines whose paths one of the patterns matches, in order; no patterns match everything."""
-        parsed = [Pattern(text) for text in patterns]
-        if not parsed or any(pattern.open and not pattern.prefix for pattern in parsed):
+        if not patterns or WHOLE_TREE in patterns:
             return self.lines
+        from tallystick.workspace.pathspec import Pattern  # regular expressions are slow to load
+
+        parsed = [Pattern(text) for text in patterns]
         return list(compress(self.lines, self._marks(parsed)))
 
     def digest(self, patterns: Sequence[str], without: Mapping[str, str | Collection[str]] | None = None) -> str:
@@ -76,6 +83,8 @@ class Listing:
 
         `without` maps paths to blob ids (one or several): such a path is left out while its content is that.
         """
+        import hashlib
+
         lines = self.matching(patterns)
         if without:
             left_out = self._with_content(without)
@@ -157,6 +166,8 @@ def _either(some: bytearray, others: bytes) -> bytes:
 
 
 def _line_expression(patterns: list[Pattern]) -> re.Pattern[bytes]:
+    import re
+
     forms = [rb"[^\t]*\t(?:%b)" % b"|".join(pattern.expression() for pattern in patterns)]
     folders = (pattern.spelled[:-1] for pattern in patterns if pattern.spelled.endswith(b"/"))
     forms += (rb"%b [^\t]*\t%b" % (GITLINK, re.escape(folder)) for folder in folders)
