@@ -197,6 +197,30 @@ def test_units_are_not_mixed() -> None:
     assert both.status == "fail"
 
 
+def test_without_tests_the_first_unit_counts() -> None:
+    packages = Report("console", tool="go test", unit="packages", counts={"passed": 7})
+    targets = Report("console", tool="bazel", unit="targets", counts={"passed": 1, "failed": 1, "errors": 2})
+    both = combined([packages, targets])
+    assert (both.unit, both.executed, both.problems) == ("packages", 7, ("bazel: 3 of 4 targets failed",))
+
+
+def test_a_tally_adds_up() -> None:
+    tally, names = Tally(), Names()
+    names.add("a", "b")
+    tally.passed()
+    tally.passed(3)
+    tally.flaky("c")
+    tally.error("d")
+    tally.absorb("skipped", names)
+    tally.problem("no database")
+    for milliseconds in (1.4, 0.3, None, -1, float("nan"), float("inf")):
+        tally.add_ms(milliseconds)
+    report = tally.report("tap")
+    assert report.counts == {"passed": 5, "failed": 0, "errors": 1, "skipped": 2, "flaky": 1}
+    assert report.names == {"failed": ("d",), "skipped": ("a", "b"), "flaky": ("c",)}
+    assert (report.problems, report.duration_ms) == (("no database",), 2)
+
+
 @pytest.mark.parametrize(
     ("extents", "extent"),
     [(["all", "all"], "all"), (["all", ""], "partly"), (["", ""], ""), (["partly", "all"], "partly")],

@@ -101,3 +101,22 @@ def test_a_name_with_a_slash_is_not_taken_for_a_group() -> None:
 def test_what_is_refused(data: bytes) -> None:
     with pytest.raises(InputError, match=r"^x\.json: not a `go test -json` report"):
         read_report(data, "go", "x.json")
+
+
+def test_a_build_that_failed_is_named_by_any_version() -> None:
+    broken = '{"Action":"output","Package":"p","Output":"FAIL\\tp [setup failed]\\n"}\n'
+    older = read_report(f'{broken}{{"Action":"fail","Package":"p"}}\n'.encode(), "go")
+    newer = read_report(b'{"Action":"fail","Package":"p","FailedBuild":"p [p.test]"}\n', "go")
+    plain = read_report(
+        b'FAIL\tp [build failed]\n{"Action":"start","Package":"q"}\n{"Action":"pass","Package":"q"}\n', "go"
+    )
+    assert older.problems == ("p: failed [setup failed]",)
+    assert newer.problems == plain.problems == ("p: failed [build failed]",)
+
+
+def test_duration_is_the_span_of_the_events() -> None:
+    events = "".join(
+        f'{{"Time":"2026-01-01T00:00:0{second}.5Z","Action":"output","Package":"p"}}\n' for second in (1, 2, 4)
+    )
+    assert read_report(events.encode(), "go").duration_ms == 3_000
+    assert go(("pass", "")).duration_ms is None

@@ -138,6 +138,14 @@ def test_a_pytest_name_is_one_test() -> None:
     assert (other.executed, other.failed, other.errors) == (2, 1, 1)
 
 
+def test_two_pytest_sessions_in_one_report_are_apart() -> None:
+    session = (
+        "<testsuite name='pytest'><testcase classname='a' name='t'/><testcase classname='a' name='u'/></testsuite>"
+    )
+    report = read_report(f"<testsuites name='pytest tests'>{session}{session}</testsuites>".encode())
+    assert (report.passed, report.flaky) == (4, 0)
+
+
 def test_every_test_twice_in_pytest_is_no_rerun() -> None:
     report = read_report(suite("<testcase classname='a' name='t'/>" * 2, "name='pytest'"))
     assert (report.passed, report.flaky) == (1, 0)

@@ -52,6 +52,7 @@ BAZEL_PARTLY = """\
 
 Executed 1 out of 2 tests: 1 test passes and 1 fails locally.
 """
+NX_SUMMARY = "Nx read the output from the cache instead of running the command for 3 out of 3 tasks.\n"
 PANTS = """\
 ✓ src/a_test.py:tests succeeded in 0.50s (memoized).
 ✓ src/b_test.py:tests succeeded in 1.20s.
@@ -70,6 +71,8 @@ PANTS = """\
         (PANTS, "pants", 1, 2),
         ("   ✔  nx run web:test  [local cache]\n   ✔  nx run api:test  [remote cache]\n", "nx", 2, 2),
         ("[INFO] Skipping plugin execution (cached): surefire:test\n", "maven", 1, 1),
+        ("[INFO] Skipping plugin execution (cached): surefire:test\n[INFO]  T E S T S\n", "maven", 1, 2),
+        (NX_SUMMARY, "nx", 3, 3),
         ("web:lint: cache hit, replaying logs 0123\n", "turbo", 1, 1),
         ("make[1]: Nothing to be done for 'check'.\n", "make", 1, 1),
     ],
