@@ -76,9 +76,9 @@ class SqliteLog:
         return (rows[0][0], rows[0][1]) if rows else None
 
     def moved(self) -> list[MovedHead]:
-        """See `CheckpointLog.moved`."""
+        """See `CheckpointLog.moved`. A file of an older schema is brought up to date."""
         if not self._present():
-            return []
+            self._write(lambda _: True)
         ((begun,),) = self._query("SELECT EXISTS (SELECT 1 FROM head_history)")
         found = []
         for number, task_id, position, at, edge, before, root in self._query(

@@ -1,0 +1,243 @@
+"""The log of checkpoints in a SQLite ledger: what it holds, what it refuses, and what verification finds."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.checkpoints import SignerUnderTest, all_faults, heads_now, map_now
+from support.contract import naive_root
+from support.tampering import make
+from tallystick import Entry, Ledger
+from tallystick.proof import headmap
+from tallystick.proof.headmap import key_range, map_root
+from tallystick.stores.checkpoints import checkpoints, newest, stored
+
+DATA = Path(__file__).parents[1] / "data"
+NOTE = Entry(type="note")
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> SignerUnderTest:
+    return SignerUnderTest(tmp_path / "config")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
+        yield ledger
+
+
+# --- what it holds
+
+
+def test_the_log_is_the_naive_tree_over_its_leaves(ledger: Ledger, signer: SignerUnderTest) -> None:
+    for n in range(20):
+        ledger.append(f"t{n % 7}", NOTE)
+        tasks, root = map_now(ledger)
+        checkpoint = signer.sign(ledger)
+        last = newest(ledger.store.log)
+        assert last is not None
+        assert last.number == checkpoint.size == ledger.store.log.size() == n + 1
+        statement = last.statement()
+        assert (statement.tasks, statement.heads) == (tasks, root)
+        assert checkpoint.root == naive_root([one.leaf for one in checkpoints(ledger.store.log)])
+    ledger.verify()
+
+
+def test_every_old_map_can_be_made_again(ledger: Ledger, signer: SignerUnderTest) -> None:
+    chance = random.Random(3)
+    then: list[list[Any]] = []
+    for n in range(30):
+        for _ in range(chance.randrange(1, 6)):
+            ledger.append(f"t{chance.randrange(40)}", [NOTE] * chance.randrange(1, 4))
+        then.append(sorted(heads_now(ledger)))
+        signer.sign(ledger)
+        assert list(ledger.store.log.heads(n + 1, *key_range(0, 0))) == then[-1]
+    for number, heads in enumerate(then, 1):
+        assert list(ledger.store.log.heads(number, *key_range(0, 0))) == heads
+        assert map_root(heads) == stored(ledger.store.log, number).statement().heads
+        assert len(list(ledger.store.log.all_heads(number))) == len(heads)
+
+
+@pytest.fixture
+def early_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles are kept from 64 tasks on, where a real ledger begins at 4,096."""
+    monkeypatch.setattr(headmap, "_SMALL_LEDGER", 64)
+
+
+def test_a_map_with_tiles_is_that_of_a_map_made_at_once(
+    tmp_path: Path, ledger: Ledger, signer: SignerUnderTest, early_tiles: None
+) -> None:
+    """Before there are tiles, with them, and while the tree of tiles grows deeper."""
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    depths = []
+    for tasks in (60, 62, 70, 90, 1030, 1040):
+        seed(ledger, tasks)
+        ledger.append(f"t{tasks - 1}", NOTE)
+        ledger.append("t7", NOTE)
+        expected = map_now(ledger)
+        signer.sign(ledger)
+        statement = stored(ledger.store.log, ledger.store.log.size()).statement()
+        assert (statement.tasks, statement.heads) == expected
+        depths.append(connection.execute("SELECT max(depth) FROM local_tile").fetchone()[0])
+    assert depths == [None, None, 0, 0, 4, 4]
+    connection.close()
+    assert all_faults(ledger) == []
+
+
+def test_a_ledger_of_thousands_keeps_tiles(tmp_path: Path, ledger: Ledger, signer: SignerUnderTest) -> None:
+    seed(ledger, 4100)
+    signer.sign(ledger)
+    ledger.append("t7", NOTE)
+    expected = map_now(ledger)
+    signer.sign(ledger)
+    assert stored(ledger.store.log, 2).statement().heads == expected[1]
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    assert connection.execute("SELECT count(*) FROM local_tile").fetchone() == (17,)
+    connection.close()
+
+
+def seed(ledger: Ledger, tasks: int) -> None:
+    """Sessions t0 to t(tasks - 1), those that exist left alone: as many as an import would make at once."""
+    from tallystick.model.record import SALTS_BYTES, seal
+    from tallystick.stores.appending import Work
+    from tallystick.stores.group_commit import Request
+
+    store: Any = ledger.store
+    draft = seal(NOTE, bytes(SALTS_BYTES))
+    missing = [n for n in range(tasks) if store.find(f"t{n}") is None]
+    requests = [Request(Work(f"t{n}", [draft])) for n in missing]
+    store._transact(requests)
+    assert all(request.error is None for request in requests)
+
+
+# --- which sessions moved
+
+
+def test_only_what_moved_is_read(ledger: Ledger, signer: SignerUnderTest) -> None:
+    for n in range(10):
+        ledger.append(f"t{n}", NOTE)
+    assert len(ledger.store.log.moved()) == 10
+    signer.sign(ledger)
+    assert ledger.store.log.moved() == []
+    ledger.append("t3", [NOTE, NOTE])
+    ledger.append("t3", NOTE)
+    ledger.append("new", NOTE)
+    moved = {one.task_id: (one.before and one.before[0], one.position) for one in ledger.store.log.moved()}
+    assert moved == {"t3": (1, 4), "new": (None, 1)}
+    signer.sign(ledger)
+    assert ledger.store.log.moved() == []
+
+
+def test_what_moves_while_a_checkpoint_is_made_is_in_the_next_one(
+    ledger: Ledger, signer: SignerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Appends do not wait for a checkpoint, also not for the first one."""
+    for n in range(4):
+        ledger.append(f"t{n}", NOTE)
+    log: Any = ledger.store.log
+    prepare = type(log).prepare
+
+    def append_first(*args: Any, **named: Any) -> bool:
+        ledger.append("t1", NOTE)
+        ledger.append("t2", [NOTE] * 3)
+        ledger.append("late" + str(log.size()), NOTE)
+        return bool(prepare(*args, **named))
+
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(log), "prepare", append_first)
+            signer.sign(ledger)
+        assert all_faults(ledger) == []
+        assert {"t1", "t2", f"late{log.size() - 1}"} <= {one.task_id for one in log.moved()}
+        tasks, root = map_now(ledger)
+        signer.sign(ledger)
+        statement = stored(log, log.size()).statement()
+        assert (statement.tasks, statement.heads) == (tasks, root)
+        ledger.append("t0", NOTE)
+
+
+def test_a_program_of_the_older_version_notes_what_it_moves(tmp_path: Path, signer: SignerUnderTest) -> None:
+    """One that had the file open when it was brought up to date: its statements fire the triggers, too."""
+    with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
+        ledger.append("t", NOTE)
+        signer.sign(ledger)
+        (edge,) = sqlite3.connect(tmp_path / "ledger.db").execute("SELECT edge FROM state WHERE key = ''").fetchone()
+        connection = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+        connection.execute("UPDATE state SET position = 2, at = at, edge = ? WHERE session = 1 AND key = ''", (edge,))
+        assert connection.execute("SELECT session FROM local_moved").fetchall() == [(1,)]
+        connection.close()
+
+
+def test_sessions_of_other_ledgers_are_not_in_the_map(tmp_path: Path, signer: SignerUnderTest) -> None:
+    make(tmp_path / "ledger.db")
+    with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
+        signer.sign(ledger)
+        assert stored(ledger.store.log, 1).statement().tasks == 3
+        assert (3, stored(ledger.store.log, 1).statement().heads) == map_now(ledger)
+        assert all_faults(ledger) == []
+        ledger.erase("a", 1, ["text"], reason="leaked")
+        ledger.append("empty", NOTE)
+        signer.sign(ledger)
+        assert all_faults(ledger) == []
+
+
+# --- proofs
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 50, 1100])
+def test_proofs_of_presence_and_absence(ledger: Ledger, signer: SignerUnderTest, tasks: int, early_tiles: None) -> None:
+    seed(ledger, tasks)
+    signer.sign(ledger)
+    ledger.append("t0", NOTE)
+    first = ledger.head_proof("t0")
+    assert (first.position, first.number) == (1, 1)
+    checkpoint = signer.sign(ledger)
+    for task_id in ("t0", f"t{tasks - 1}", "nobody", "t", ""):
+        proof = ledger.head_proof(task_id)
+        leaf = proof.verify()
+        assert leaf.tasks == tasks
+        assert proof.checkpoint() == checkpoint
+        if task_id.startswith("t") and task_id != "t":
+            head = ledger.head(task_id)
+            assert (proof.position, proof.root.hex()) == (head.position, head.root)
+        else:
+            assert proof.position is None
+    old = ledger.head_proof("t0", 1)
+    assert old.verify() == first.verify()
+    assert (old.position, old.root) == (first.position, first.root)
+
+
+def test_a_wrong_cache_is_not_believed(tmp_path: Path, signer: SignerUnderTest, early_tiles: None) -> None:
+    """Tiles and the index of tasks lie in local tables: with them wrong, proofs and maps come from the heads."""
+    with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
+        seed(ledger, 1100)
+        signer.sign(ledger)
+        connection = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+        for damage in (
+            "UPDATE local_tile SET tile = zeroblob(528) WHERE depth = 4",
+            "UPDATE local_tile SET tile = (SELECT tile FROM local_tile LIMIT 1)",
+            "DELETE FROM local_tile WHERE depth = 4",
+            "UPDATE local_tile SET tile = x'00'",
+            "DELETE FROM local_tile",
+            "DELETE FROM local_task WHERE session % 2",
+            "UPDATE local_task SET session = 3",
+            "DELETE FROM local_task",
+        ):
+            connection.execute(damage)
+            assert ledger.head_proof("t77").verify().tasks == stored(ledger.store.log, 1).statement().tasks
+            assert ledger.head_proof("nobody").position is None
+            ledger.append("t77", NOTE)
+            tasks, root = map_now(ledger)
+            signer.sign(ledger)
+            last = newest(ledger.store.log)
+            assert last is not None
+            assert (last.statement().tasks, last.statement().heads) == (tasks, root), damage
+        connection.close()
+        assert all_faults(ledger) == []
