@@ -210,7 +210,7 @@ def test_a_damaged_file_reads_the_same_or_says_that_it_is_damaged(
             outcomes.add("damaged")
         except StoreUnavailableError as error:
             said = str(error)
-            assert data[:100] != whole[:100], (seed, said)
+            assert data[:100] != whole[:100] or len(data) < 512, (seed, said)
             assert "not a ledger" in said or "upgrade tallystick" in said, (seed, said)
     assert "damaged" in outcomes or damage is grow
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from tallystick.model import Origin, Rules
 from tallystick.stores.sqlite_schema import POSITION_BITS
 
 BITS = POSITION_BITS
+_TABLE = re.compile(r"(?:UPDATE|INTO|FROM) (\w+)")
 FULL = Entry(
     type="criterion",
     criterion_id="ac1",
@@ -112,11 +114,11 @@ class Tamperer:
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
     @contextmanager
-    def unguarded(self) -> Iterator[sqlite3.Connection]:
-        """One transaction without triggers; they are back at its end."""
+    def unguarded(self, table: str = "") -> Iterator[sqlite3.Connection]:
+        """One transaction without (the table's) triggers; they are back at its end."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
-            triggers = self.triggers()
+            triggers = [(name, sql) for name, sql in self.triggers() if f" ON {table}" in sql]
             for name, _ in triggers:
                 self.connection.execute(f"DROP TRIGGER {name}")
             yield self.connection
@@ -130,7 +132,7 @@ class Tamperer:
     def edit(self, statement: str, arguments: Sequence[Any] = ()) -> bool:
         """Run one statement unguarded. False where the database refuses it even so (a UNIQUE, a NOT NULL)."""
         try:
-            with self.unguarded() as connection:
+            with self.unguarded(_TABLE.findall(statement)[0]) as connection:
                 connection.execute(statement, arguments)
         except sqlite3.IntegrityError:
             return False

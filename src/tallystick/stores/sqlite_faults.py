@@ -81,6 +81,7 @@ def _orphans(query: Query) -> Iterator[Fault]:
         " LEFT JOIN record r ON r.id = a.record LEFT JOIN session s ON s.number = a.record >> ?"
         " WHERE r.id IS NULL OR r.output_salt IS NULL OR r.output IS NOT NULL LIMIT 10",
         (POSITION_BITS,),
+        kinds="it",
     ):
         yield task_id, record & POSITION_MASK, "an artifact belongs to no entry"
 
