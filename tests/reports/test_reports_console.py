@@ -267,11 +267,13 @@ def test_what_pytest_and_unittest_print_now(tmp_path: Path) -> None:
         "    def test_b(self): self.fail()\n"
         "    @unittest.skip('later')\n    def test_c(self): pass\n"
     )
-    for command, tool in (
+    commands = [
         (["pytest", "-p", "no:cacheprovider"], "pytest"),
         (["pytest", "-q", "-p", "no:cacheprovider"], "pytest"),
-        (["unittest", "test_it"], "unittest"),
-    ):
+    ]
+    if sys.version_info[:3] != (3, 12, 1):  # that one leaves skipped tests out of those it says it ran
+        commands.append((["unittest", "test_it"], "unittest"))
+    for command, tool in commands:
         run = subprocess.run(
             [sys.executable, "-m", *command],
             cwd=tmp_path,
