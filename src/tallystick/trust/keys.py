@@ -116,7 +116,7 @@ class KeyFolder:
         from tallystick.trust.ssh_agent import SshAgent, fingerprint, public_line
 
         path = self._file(name)
-        held = SshAgent(self._environ).keys()
+        held = SshAgent(self._environ).held()
         fitting = [one for one in held if wanted in ("", one[1], fingerprint(one[0]))]
         if len(fitting) != 1:
             shown = ", ".join(f"{comment} ({fingerprint(public)})" for public, comment in held) or "none"

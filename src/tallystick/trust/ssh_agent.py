@@ -31,7 +31,7 @@ class SshAgent:
         if not self._path:
             raise NotFoundError("there is no ssh-agent here", advice="start one, or set SSH_AUTH_SOCK to its socket")
 
-    def keys(self) -> list[tuple[bytes, str]]:
+    def held(self) -> list[tuple[bytes, str]]:
         """(public key, comment) of each Ed25519 key that the agent holds. Raises StoreUnavailableError."""
         answer = _Reader(self._ask(bytes((_REQUEST_IDENTITIES,)), _IDENTITIES))
         found = []
