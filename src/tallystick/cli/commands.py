@@ -41,6 +41,9 @@ GROUPS = {
         "export": Listed("exchange", "write a task's session to a file"),
         "backup": Listed("exchange", "copy the whole ledger into a new file"),
     },
+    "Set up": {
+        "hook": Listed("hook", "have git ask the gate before a push"),
+    },
 }
 
 COMMANDS = {name: listed for group in GROUPS.values() for name, listed in group.items()}

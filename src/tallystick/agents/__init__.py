@@ -1,0 +1,1 @@
+"""How those who work meet the ledger: git's hooks and coding agents, one file each."""
