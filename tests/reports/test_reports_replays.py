@@ -119,6 +119,39 @@ def test_escape_sequences_hide_no_mark() -> None:
     assert replay.complete
 
 
+def captured(*names: str) -> bytes:
+    return b"".join((DATA / f"{name}.txt").read_bytes() for name in names)
+
+
+GROUPS = (
+    b"::group::web:test\ncache hit, replaying logs 01\n%s::endgroup::\n::group::api:test\ncache %s 02\n::endgroup::\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("output", "replayed"),
+    [
+        (captured("go127-cached"), "all"),
+        (captured("go127-cached", "go127-verbose-cached"), "all"),
+        (captured("go127-cached", "pytest-pass"), "partly"),
+        (captured("gradle4-up-to-date", "pytest-pass"), "partly"),
+        (captured("wireit-fresh", "pytest-pass"), "partly"),
+        (captured("turbo-hit", "pytest-pass"), "partly"),
+        (captured("turbo-hit"), "all"),
+        (captured("turbo-partly"), "partly"),
+        (captured("turbo-miss"), ""),
+        (captured("nx-one-hit"), "all"),
+        (captured("pytest-pass"), ""),
+        (GROUPS % (captured("jest-pass"), b"hit, replaying logs"), "all"),
+        (GROUPS % (captured("jest-pass"), b"miss, executing"), "partly"),
+    ],
+)
+def test_how_much_of_what_is_counted_was_replayed(output: bytes, replayed: str) -> None:
+    report = read_console(output)
+    assert report is not None
+    assert report.replayed == replayed
+
+
 def test_the_report_says_how_much_was_replayed() -> None:
     report = read_console((DATA / "turbo-partly.txt").read_bytes())
     assert report is not None

@@ -26,6 +26,9 @@ __all__ = ["read_console", "replay_marker"]
 
 _ESCAPES = rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]{0,2000}(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[@-Z\\^_=>])"
 _TASK = rb"\n([^\s:]+:[^\s]+): cache (?:hit|miss|bypass)\b"
+_SHOWING = ("nx", "turbo")
+"""Task runners that show what a task printed once as if it had run now."""
+
 _WORKSPACE = rb"\n([^\s$]+ [\w:.-]+)\$ "
 
 
@@ -33,15 +36,24 @@ def read_console(output: bytes) -> Report | None:
     """Counts of the tests that the output, all of it, shows to have run; None where it shows no runner's summary.
 
     Takes time in proportion to the output. The report's `unit` is `packages` for `go test` without `-v`, `targets` for
-    Bazel, else `tests`; `replayed` is set where a runner only showed old results.
+    Bazel, else `tests`; `replayed` tells whether these are old results that a runner only showed.
     """
     text = _plain(output)
-    reports = [report for part in _streams(text) for report in _reports(part)]
+    marks = {replay.tool: replay for replay in replays(text)}
+    parts = _streams(text)
+    reports = []
+    for part in parts:
+        hit = part.startswith(b"\ncache hit, ")
+        for report in _reports(part):
+            by = [marks[tool] for tool in (report.tool, *_SHOWING) if tool in marks and len(parts) == 1]
+            replayed = "all" if hit else by[0].extent if by else ""
+            reports.append(report.replace(replayed=replayed))
     if not reports:
         return None
-    found = replays(text)
-    report = combined(reports)
-    return report.replace(replayed=_extent(found)) if found else report
+    whole = combined(reports)
+    if marks and (not whole.replayed or not all(replay.complete for replay in marks.values())):
+        return whole.replace(replayed="partly")
+    return whole
 
 
 def replay_marker(output: bytes) -> Replay | None:
@@ -51,10 +63,6 @@ def replay_marker(output: bytes) -> Replay | None:
     """
     found = replays(_plain(output))
     return max(found, key=lambda replay: replay.complete, default=None)
-
-
-def _extent(found: list[Replay]) -> str:
-    return "all" if all(replay.complete for replay in found) else "partly"
 
 
 def _plain(output: bytes) -> bytes:

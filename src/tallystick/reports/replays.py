@@ -81,7 +81,7 @@ def _gradle(text: bytes) -> Replay | None:
 
 
 def _turbo(text: bytes) -> Replay | None:
-    lines = re.finditer(rb"\n([^\s:]+:[^\s]+): cache (hit|miss|bypass)\b", text)
+    lines = re.finditer(rb"\n(?:::group::)?([^\s:]+:[^\s]+)(?:: |\n)cache (hit|miss|bypass)\b", text)
     return _tasks("turbo", {line[1]: line[2] == b"hit" for line in lines})
 
 
@@ -139,7 +139,7 @@ _READERS: tuple[tuple[tuple[bytes, ...], Callable[[bytes], Replay | None]], ...]
     ((b"\t(cached)",), _go),
     ((b"(cached) ",), _bazel),
     ((b" UP-TO-DATE", b" FROM-CACHE"), _gradle),
-    ((b": cache hit",), _turbo),
+    ((b": cache hit", b"\ncache hit"), _turbo),
     ((b"match the cache", b"local cache]", b"remote cache]", b"Nx read the output"), _nx),
     ((b"(cached locally)", b"(cached remotely)", b"(memoized)"), _pants),
     ((b"up to date.", b"Nothing to be done"), _make),
