@@ -7,7 +7,7 @@ from tallystick.stores.postgres_schema import COLUMNS, ERASER, PARTITIONED, PART
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     Query = Callable[..., list[Any]]
@@ -21,9 +21,7 @@ _OURS = "relnamespace = 'tallystick'::regnamespace"
 def faults(query: Query) -> Iterator[Fault]:
     """Everything wrong: (task id or "", position or None, what)."""
     yield from schema_faults(query)
-    yield from _ledgers(query)
-    for digit in PARTITIONS:
-        yield from _orphans(query, digit)
+    yield from row_faults(query)
 
 
 def schema_faults(query: Query) -> Iterator[Fault]:
@@ -94,6 +92,15 @@ def _constraints(query: Query) -> Iterator[str]:
     for table, key in expected.items():
         if found.get(table) != key:
             yield f"the primary key of table {table} is missing or another one"
+    rows = query(
+        "SELECT c.relname FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid"
+        f" WHERE c.{_OURS} AND o.contype = 'c' AND o.convalidated"
+        f" AND pg_get_constraintdef(o.oid) = '{schema.FIRST_POSITION}'"
+    )
+    checked = {table for (table,) in rows}
+    for table in ("record", *(f"record_{digit}" for digit in PARTITIONS)):
+        if table not in checked:
+            yield f"table {table} does not check that positions begin at 1"
 
 
 def _functions(query: Query) -> Iterator[str]:
@@ -156,11 +163,20 @@ def _privileges(query: Query) -> Iterator[str]:
 # --- rows
 
 
+def row_faults(query: Query, digits: Iterable[str] = PARTITIONS) -> Iterator[Fault]:
+    """Rows that belong nowhere, in these partitions."""
+    yield from _ledgers(query)
+    for digit in digits:
+        yield from _orphans(query, digit)
+
+
 def _ledgers(query: Query) -> Iterator[Fault]:
     for table, column in (("ledger", "number"), ("migration", "version")):
         (count, highest) = query(f"SELECT count(*), coalesce(max({column}), 0) FROM tallystick.{table}")[0]
         if count != highest:
             yield "", None, f"{highest - count} of {highest} rows of table {table} are missing"
+        if table == "migration" and highest != schema.SCHEMA_VERSION:
+            yield "", None, f"table migration says schema {highest}, not {schema.SCHEMA_VERSION}"
     for (ledger_id,) in query(
         "SELECT ledger_id FROM tallystick.ledger l WHERE number > 1"
         " AND NOT EXISTS (SELECT FROM tallystick.session s WHERE s.ledger = l.number)"

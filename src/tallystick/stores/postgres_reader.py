@@ -61,7 +61,7 @@ class PostgresReader:
             after,
         ):
             for _, key, ledger_id, task_id, header in rows:
-                yield SessionKey(int.from_bytes(key), ledger_id, task_id, header)
+                yield SessionKey(_number(key), ledger_id, task_id, header)
             after = rows[-1][:2]
 
     def newest_sessions(self, count: int) -> list[SessionKey]:
@@ -73,7 +73,7 @@ class PostgresReader:
             " ORDER BY made DESC, key DESC",
             (count,),
         )
-        return [SessionKey(int.from_bytes(key), *named) for key, *named in rows]
+        return [SessionKey(_number(key), *named) for key, *named in rows]
 
     def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:
         """See `Store.proofs`."""
@@ -83,7 +83,7 @@ class PostgresReader:
             f" WHERE p.digest = %s ORDER BY {ORDER_OF_MAKING} DESC, s.key DESC, p.position DESC LIMIT %s",
             (digest, limit),
         )
-        return [(SessionKey(int.from_bytes(key), *named), position) for key, *named, position in rows]
+        return [(SessionKey(_number(key), *named), position) for key, *named, position in rows]
 
     def tip(self, session: SessionKey) -> Tip:
         """See `Store.tip`."""
@@ -173,6 +173,11 @@ class PostgresReader:
         if session is not None:
             return postgres_faults.schema_faults(self._query)
         return postgres_faults.faults(self._query)
+
+
+def _number(key: bytes) -> int:
+    """The key as a number; one of another length is not ours, which verification says, and must not end it."""
+    return int.from_bytes(key[:16].ljust(16, b"\0"))
 
 
 def _place(session: SessionKey) -> tuple[bytes, str]:

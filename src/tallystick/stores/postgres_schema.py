@@ -38,7 +38,7 @@ REFUSED_STATE = "TS003"
 
 COLUMNS: dict[str, tuple[tuple[str, str, bool], ...]] = {
     "ledger": (("number", "integer", True), ("ledger_id", "text", True)),
-    "migration": (("version", "integer", True), ("at", "timestamp with time zone", True)),
+    "migration": (("version", "integer", True),),
     "session": (
         ("key", "bytea", True),
         ("ledger", "integer", True),
@@ -96,6 +96,8 @@ PRIMARY_KEYS = {
     "local_idempotency": ("session", "key"),
     "local_proof": ("session", "position", "digest"),
 }
+FIRST_POSITION = 'CHECK (("position" > 0))'
+"""Of records, as `pg_get_constraintdef` prints it."""
 PARTITIONED = tuple(table for table, (first, *_) in PRIMARY_KEYS.items() if first in ("session", "key"))
 SEALED = ("text_salt", "text", "details_salt", "details", "output_salt", "output")
 ORDER_OF_MAKING = "substring(header, 1, 62)"
@@ -294,7 +296,7 @@ def _create_table(table: str) -> str:
         f"{name} {_COLLATED.get(kind, kind)}{' NOT NULL' if required else ''}"
         for name, kind, required in COLUMNS[table]
     )
-    unique = ", UNIQUE (ledger_id)" if table == "ledger" else ""
+    unique = {"ledger": ", UNIQUE (ledger_id)", "record": f", {FIRST_POSITION}"}.get(table, "")
     split = f" PARTITION BY RANGE ({PRIMARY_KEYS[table][0]})" if table in PARTITIONED else ""
     return f"CREATE TABLE tallystick.{table} ({columns}, PRIMARY KEY ({', '.join(PRIMARY_KEYS[table])}){unique}){split}"
 

@@ -77,7 +77,7 @@ def _make_or_migrate(link: Link, random: Callable[[int], bytes]) -> None:
     connection.execute(f"SET LOCAL ROLE {schema.OWNER}")
     # One string, sent at once: as many statements one by one take as long again.
     connection.execute(sql.SQL("; ").join(map(sql.SQL, schema.statements())))
-    connection.execute("INSERT INTO tallystick.migration VALUES (1, clock_timestamp())")
+    connection.execute("INSERT INTO tallystick.migration VALUES (1)")
     connection.execute("INSERT INTO tallystick.ledger VALUES (1, %s)", (random(16).hex(),))
     connection.execute("RESET ROLE")
 
@@ -116,7 +116,7 @@ def migrate(connection: Connection, found: int, target: Target) -> None:
     connection.execute("LOCK TABLE tallystick.record IN SHARE ROW EXCLUSIVE MODE")
     for step in range(found, schema.SCHEMA_VERSION):
         MIGRATIONS[step](connection)
-        connection.execute("INSERT INTO tallystick.migration VALUES (%s, clock_timestamp())", (step + 1,))
+        connection.execute("INSERT INTO tallystick.migration VALUES (%s)", (step + 1,))
     for statement in schema.function_statements():
         connection.execute(sql.SQL(statement))
     connection.execute("RESET ROLE")
