@@ -145,14 +145,17 @@ class PostgresStore(PostgresReader):
         link = Link.open(self._target, read_only=self.read_only)
         if self.ledger_id and (link.version, link.ledger_id) != (SCHEMA_VERSION, self.ledger_id):
             link.close()
-            if link.version > SCHEMA_VERSION:
-                raise newer_schema(link.version, self._target)
-            raise StoreUnavailableError(
-                f"another ledger answers here: {link.ledger_id or 'none'}, not {self.ledger_id}",
-                where=self.url,
-                advice="check what the URL leads to",
-            )
+            raise self._other_ledger(link)
         return link
+
+    def _other_ledger(self, link: Link) -> StoreUnavailableError:
+        if link.ledger_id == self.ledger_id:
+            return (newer_schema if link.version > SCHEMA_VERSION else older_schema)(link.version, self._target)
+        return StoreUnavailableError(
+            f"another ledger answers here: {link.ledger_id or 'none'}, not {self.ledger_id}",
+            where=self.url,
+            advice="check what the URL leads to",
+        )
 
     # --- writing
 
