@@ -99,7 +99,7 @@ def main_work_tree(root: str) -> str:
         if not os.path.isfile(common):
             return root
         common_dir = os.path.normpath(os.path.join(git_dir, _read_line(common)))
-    except OSError:
+    except (OSError, ValueError):
         return root
     return os.path.dirname(common_dir) if os.path.basename(common_dir) == ".git" else root
 
@@ -114,7 +114,7 @@ def current_branch(start: str) -> str:
         if os.path.isfile(git_dir):
             git_dir = os.path.normpath(os.path.join(root, _read_line(git_dir).removeprefix("gitdir: ")))
         head = _read_line(os.path.join(git_dir, "HEAD"))
-    except OSError:
+    except (OSError, ValueError):
         return ""
     prefix = "ref: refs/heads/"
     return head.removeprefix(prefix) if head.startswith(prefix) else ""

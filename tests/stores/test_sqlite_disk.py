@@ -11,7 +11,7 @@ from shutil import copyfile
 
 import pytest
 
-from support.namespace import run_as_nobody, run_mounted
+from support.namespace import let_everybody_in, run_as_nobody, run_mounted
 from tallystick import Ledger, StoreUnavailableError
 from tallystick.stores.filesystem import UNSAFE, file_system_type, require_local
 
@@ -162,10 +162,7 @@ def test_a_file_or_folder_that_may_not_be_written(
     copyfile(one_of_everything, path)
     path.chmod(file)
     path.parent.chmod(folder)
-    for above in tmp_path.parents:
-        if above.stat().st_uid == os.getuid() and above.is_relative_to("/tmp") and above != Path("/tmp"):
-            above.chmod(above.stat().st_mode | 0o055)
-    tmp_path.chmod(0o755)
+    let_everybody_in(tmp_path)
     script = READ_ONLY if folder == 0o555 else READ_ONLY.partition("refused(StoreUnavailableError, Ledger.open")[0]
     said = run_as_nobody(START + script, path)
     path.parent.chmod(0o755)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 _BECOME_NOBODY = """
-import importlib, os, pkgutil
+import encodings.ascii, importlib, os, pkgutil
 for floor in ("model", "proof", "stores"):
     for one in pkgutil.iter_modules(importlib.import_module(f"tallystick.{floor}").__path__):
         if "postgres" not in one.name:
@@ -53,6 +53,13 @@ def run_mounted(mounts: str, script: str, *arguments: str | Path) -> str:
 def run_as_nobody(script: str, *arguments: str | Path) -> str:
     """Run the Python `script` as a user who may write nowhere; as the one who runs the tests, where not root."""
     return _run([sys.executable, "-c", _BECOME_NOBODY + textwrap.dedent(script), *map(str, arguments)])
+
+
+def let_everybody_in(folder: Path) -> None:
+    """Open the way to a folder that pytest made for the one who runs the tests alone."""
+    for one in (folder, *folder.parents):
+        if one.stat().st_uid == os.getuid() and not one.stat().st_mode & 0o005:
+            one.chmod(one.stat().st_mode | 0o055)
 
 
 def _run(argv: list[str]) -> str:
