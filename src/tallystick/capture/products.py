@@ -54,13 +54,14 @@ class Left:
         """Its own: untracked files that first appeared, and products of earlier runs that it wrote anew."""
         self.products: dict[str, str] = {}
         """What is recorded of it: its own, and whatever else it found to be a product or makes one of."""
-        if before.tree != after.tree:
+        if before.fingerprint() != after.fingerprint():
             self.made = products(before, after)
             self._compare(before, after, known)
         self.products.update(self.made)
+        untracked = after.untracked() if known.elsewhere else ()
         for path, blobs in known.elsewhere.items():
             blob = after.blob(path)
-            if blob in blobs and blob not in known.own.get(path, ()) and path in self.before:
+            if path_bytes(path) in untracked and blob in blobs - known.own.get(path, frozenset()):
                 self.products.setdefault(path, blob)
 
     def _compare(self, before: Snapshot, after: Snapshot, known: Products) -> None:

@@ -7,7 +7,7 @@ from tallystick.gate.patterns import uncovered, whole_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from typing import Any
 
     from tallystick.capture.products import Products
@@ -71,10 +71,13 @@ class ContentInFront:
         """Take the environment for what it was found to be there: looking again may be slow."""
         self._environments = other._environments
 
-    def changed(self, content: Mapping[str, Any], patterns: Sequence[str]) -> list[Change] | None:
+    def changed(
+        self, content: Mapping[str, Any], patterns: Sequence[str], left: Collection[str] = ()
+    ) -> list[Change] | None:
         """Which inputs are not as in that evidence, products apart; None where nobody can name them all.
 
-        That is so where the commit is gone, or where more had changed than was kept.
+        That is so where the commit is gone, or where more had changed than was kept. `left` are paths that the run
+        of that evidence left itself: whatever stood there before it was no input.
         """
         from tallystick.workspace import changed_paths
 
@@ -82,14 +85,14 @@ class ContentInFront:
         found = changed_paths(self.workspace, then, self.snapshot, pathspecs(patterns))
         if found is None or content.get("changes_left_out"):
             return None
-        return [change for change in found if not self._is_excused(change, *then)]
+        if not self.left_out:
+            return found
 
-    def _is_excused(self, change: Change, commit: str, changes: Mapping[str, Any]) -> bool:
-        """Whether all that changed is what runs left: on either side there is a product, or nothing."""
-        return all(
-            self._no_input(path, self.snapshot.blob(path)) and self._no_input(path, self._then(path, commit, changes))
-            for path in filter(None, (change.path, change.was))
-        )
+        def counts(path: str) -> bool:
+            excused = self._no_input(path, self.snapshot.blob(path))
+            return not (excused and (path in left or self._no_input(path, self._then(path, *then))))
+
+        return [part for change in found for part in _counted(change, counts)]
 
     def _no_input(self, path: str, blob: str) -> bool:
         return not blob or blob in self.left_out.get(path, ())
@@ -103,6 +106,19 @@ class ContentInFront:
         if commit not in self._earlier:
             self._earlier[commit] = self.workspace.tree_snapshot(commit)
         return self._earlier[commit].blob(path)
+
+
+def _counted(change: Change, counts: Callable[[str], bool]) -> Iterator[Change]:
+    """What of a change concerns inputs. A product can look like the new name of a file that went away."""
+    from tallystick.workspace import Change
+
+    came, went = counts(change.path), bool(change.was) and counts(change.was)
+    if came and (went or not change.was):
+        yield change
+    elif came:
+        yield Change(change.path, "added")
+    elif went:
+        yield Change(change.was, "deleted")
 
 
 def environment_difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:

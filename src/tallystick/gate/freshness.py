@@ -224,7 +224,11 @@ def _look_closer(standing: _Standing, criterion: Criterion, bench: Bench) -> Non
         if why_not == _CHANGED and one.patterns == pathspecs(criterion.inputs):
             here = bench.content.environment(criterion.environment)
             same = not environment_difference(one.environment, here)
-            if same and bench.content.left_out and bench.content.changed(one.content, criterion.inputs) == []:
+            if (
+                same
+                and bench.content.left_out
+                and bench.content.changed(one.content, criterion.inputs, one.products) == []
+            ):
                 standing.elsewhere.remove((one, why_not))
                 _count(standing, criterion, one, bench)
 
@@ -233,12 +237,11 @@ def _state(standing: _Standing, criterion: Criterion, bench: Bench) -> tuple[str
     for one in standing.open:
         if not one.given_up and not bench.interrupted(one):
             return RUNNING, False, f"began at {one.at} and is under way", one
-    newest = standing.current[0][0] if standing.current else None
     for one in (*standing.open, *standing.cut_short):
-        if newest is None or _is_later(one, newest):
+        if not any(_is_later(other, one) for other, _ in standing.current):
             return INTERRUPTED, False, _interruption(one), one
-    if newest is not None:
-        return _of_results(standing, newest, bench.flaky_passes)
+    if standing.current:
+        return _of_results(standing, bench.flaky_passes)
     if standing.elsewhere:
         one, why_not = standing.elsewhere[0]
         return STALE, False, why_not, one
@@ -271,8 +274,8 @@ def _refusal(other: Attempt) -> str:
     return f"only another command was run: {other.command or 'none'}"
 
 
-def _of_results(standing: _Standing, newest: Attempt, flaky_passes: int) -> tuple[str, bool, str, Attempt | None]:
-    failure = standing.current[0][1]
+def _of_results(standing: _Standing, flaky_passes: int) -> tuple[str, bool, str, Attempt | None]:
+    newest, failure = standing.current[0]
     passes, fails = standing.passes, standing.fails
     if passes and fails:
         streak = next((n for n, (_, why) in enumerate(standing.current) if why), len(standing.current))
@@ -299,7 +302,7 @@ def _since(attempt: Attempt, reason: str, criterion: Criterion, content: Content
         return reason + _how_to_settle(attempt.moved[0], content), []
     if not attempt.content or "details" in attempt.erased:
         return reason, []
-    found = content.changed(attempt.content, criterion.inputs)
+    found = content.changed(attempt.content, criterion.inputs, attempt.products)
     if found is None:
         if reason == _CHANGED and attempt.content.get("changes_left_out"):
             reason = f"{_CHANGED}; more files differed from the commit than were kept, so they cannot be named"

@@ -21,8 +21,8 @@ ENTRIES = 32
 """How many of their newest entries."""
 
 
-def known_products(ledger: Ledger | None, evidence: Evidence, snapshot: Snapshot) -> Products:
-    """What runs left, as far as it may lie in that content.
+def known_products(ledger: Ledger | None, evidence: Evidence, *snapshots: Snapshot) -> Products:
+    """What runs left, as far as it may lie in some content.
 
     Other tasks of the ledger share the work tree: what their runs left stays there when the branch is switched. They
     are looked at only where there are untracked files that this task's own runs did not leave.
@@ -30,7 +30,10 @@ def known_products(ledger: Ledger | None, evidence: Evidence, snapshot: Snapshot
     own = evidence.products()
     if ledger is None:
         return Products(own)
-    unknown = snapshot.untracked() - {path_bytes(path) for path, blobs in own.items() if snapshot.blob(path) in blobs}
+    unknown: set[bytes] = set()
+    for snapshot in snapshots:
+        left = {path_bytes(path) for path, blobs in own.items() if snapshot.blob(path) in blobs}
+        unknown |= snapshot.untracked() - left
     if not unknown:
         return Products(own)
     elsewhere = products_of(_others(ledger, evidence.task_id))

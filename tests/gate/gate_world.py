@@ -1,0 +1,413 @@
+"""Random work on a real git repository with runs, in one process, and what the oracle makes of it.
+
+A run's command is always the same, `. "$GATE_CTL/<criterion>"`; what is in that file (outside the repository) is
+written before each run, so that the plan's command can pass, fail, leave files, be killed, or wait while others work.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gate_oracle import Attempt, Criterion, Moment, Oracle, read_content
+from support.repository import GitRepo
+
+from tallystick import Ledger
+from tallystick.capture.identity import is_interrupted
+from tallystick.capture.run import Run, run_command
+from tallystick.clock import seconds_from_now
+from tallystick.gate.base import Base
+from tallystick.gate.case import Case, PlanInForce
+from tallystick.gate.content import pathspecs
+from tallystick.gate.evidence import Evidence
+from tallystick.gate.freshness import CriterionState
+from tallystick.gate.judgement import judge_run
+from tallystick.gate.plan import Plan, read_plan
+from tallystick.gate.products import known_products
+from tallystick.workspace import Snapshot, Workspace
+
+PLAN = b"""\
+[criteria.a]
+run = '. "$GATE_CTL/a"'
+inputs = ["a/**"]
+[criteria.ab]
+run = '. "$GATE_CTL/ab"'
+inputs = ["b/**", "a/one", "a/made"]
+environment = { variables = ["GATE_VALUE"] }
+[criteria.all]
+run = '. "$GATE_CTL/all"'
+"""
+CRITERIA = (
+    Criterion("a", lambda path: path.startswith("a/")),
+    Criterion("ab", lambda path: path.startswith("b/") or path in ("a/one", "a/made"), "GATE_VALUE"),
+    Criterion("all", lambda path: True),
+)
+FILES = ("a/one", "a/two", "a/deep/three", "b/one", "b/two", "README", "b/new", "a/new")
+MADE = ("out.bin", "a/made", "b/deep/made")
+TEXTS = (b"1\n", b"2\n", b"3\n", b"")
+LEFT = (b"p1\n", b"p2\n", b"1\n")
+BRANCHES = ("main", "one", "two")
+
+
+class FixedPlan:
+    """The plan as it is in `PLAN`, whatever the tree has: finding it is tested elsewhere."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def result(self, task_id: str, _snapshot: Snapshot) -> PlanInForce:
+        return PlanInForce(task_id, self._plan, Base())
+
+
+class World:
+    """A repository, its ledger, and the oracle that sees all that happens."""
+
+    def __init__(self, root: Path, template: Path, seed: int) -> None:
+        self.chance = random.Random(seed)
+        shutil.copytree(template, root / "repo", symlinks=True)
+        self.repo = GitRepo(root / "repo")
+        self.root = self.repo.root
+        self.ctl = root / "ctl"
+        self.ctl.mkdir()
+        os.environ["GATE_CTL"] = str(self.ctl)
+        os.environ.pop("GATE_VALUE", None)
+        (self.root / ".tallystick").mkdir()
+        (self.root / ".tallystick" / ".gitignore").write_text("*\n")
+        self.ledger = Ledger.open(str(self.root / ".tallystick" / "ledger.db"))
+        self.workspace = Workspace.find(str(self.root))
+        self.plan = read_plan(PLAN)
+        self.oracle = Oracle()
+        self.running: list[Attempt] = []
+        self.done: list[str] = []
+        self.checked = 0
+        self.seen: dict[str, int] = {}
+        """How often each state was expected."""
+        self._task = "main"
+        self._tracked: tuple[object, frozenset[str]] = (None, frozenset())
+
+    @staticmethod
+    def template(root: Path) -> Path:
+        repo = GitRepo.create(root)
+        repo.write(".gitignore", "*.log\nignored/\n")
+        repo.write("tallystick.toml", PLAN)
+        for path in FILES[:-2]:
+            repo.write(path, "1\n")
+        repo.commit("First")
+        return root
+
+    def close(self) -> None:
+        self.ledger.close()
+
+    @property
+    def task(self) -> str:
+        """The task that the branch stands for; on a detached head the last one."""
+        head = self.repo.read(".git/HEAD").strip()
+        if head.startswith("ref: refs/heads/"):
+            self._task = head.removeprefix("ref: refs/heads/")
+        return self._task
+
+    def moment(self) -> Moment:
+        content = read_content(self.root)
+        told = {path: (self.root / path).lstat() for path in content}
+        times = {path: (one.st_mtime_ns, one.st_ctime_ns, one.st_ino) for path, one in told.items()}
+        return Moment(content, self._known_to_git(), times)
+
+    def _known_to_git(self) -> frozenset[str]:
+        told = (self.root / ".git" / "index").stat()
+        key = (told.st_ino, told.st_mtime_ns, told.st_ctime_ns, told.st_size)
+        if self._tracked[0] != key:
+            self._tracked = key, frozenset(self.repo.git("ls-files", "-z").split("\0")[:-1])
+        return self._tracked[1]
+
+    # --- checking
+
+    def check(self, what: str) -> None:
+        """Hold what the gate says of every criterion against the oracle."""
+        self.done.append(what)
+        task, now, value = self.task, self.moment(), os.environ.get("GATE_VALUE")
+        plan = FixedPlan(self.plan)
+        with Case(
+            self.ledger,
+            self.workspace,
+            task,
+            plan=plan,
+            interrupted=_interrupted,  # type: ignore[arg-type]
+        ) as case:
+            case.ledger = None  # it stays open
+            for criterion in CRITERIA:
+                found = case.plan.task.criterion(criterion.id)
+                assert found is not None
+                self._compare(case.state(found), task, criterion, now, value)
+        self.checked += 1
+
+    def _compare(self, got: CriterionState, task: str, criterion: Criterion, now: Moment, value: str | None) -> None:
+        expected = self.oracle.expected(task, criterion, now, value, running=self.running)
+        self.seen[expected.state] = self.seen.get(expected.state, 0) + 1
+        told = f"{criterion.id} in {task}: {got.state} ({got.reason}), expected {expected.state}"
+        disguised = self.oracle.disguised(task, criterion, now, value)
+        if disguised:
+            self.seen["disguised"] = self.seen.get("disguised", 0) + 1
+            plain = self.oracle.expected(task, criterion, now, value, running=self.running, but=disguised)
+            assert got.state in (expected.state, plain.state), told
+            assert got.state not in ("stale", "missing") or expected.state == got.state, told
+            return
+        assert got.state == expected.state, told
+        assert got.ok == expected.ok, told
+        assert got.unfalsified == expected.unfalsified, told
+        if got.state in ("pass", "fail", "flaky"):
+            assert (got.passes, got.fails) == (expected.passes, expected.fails), told
+        if got.state == "pass" and expected.deciding is not None:
+            assert ("was written while it ran" in got.reason) == expected.deciding.touched, told
+        if got.state == "stale" and expected.deciding is not None:
+            self._compare_names(got, expected.deciding, now, told)
+
+    def _compare_names(self, got: CriterionState, deciding: Attempt, now: Moment, told: str) -> None:
+        """The files that changed since are named, all of them; a renamed one by its new name."""
+        if deciding.moved:
+            assert "while it ran" in got.reason, told
+            return
+        changed = self.oracle.changed(deciding, now)
+        if not changed or "is gone" in got.reason:
+            return  # another environment, or nothing to compare with
+        named = set(got.changed_paths)
+        sources = {words.split("renamed from ", 1)[1][:-1] for words in got.changed if "renamed from " in words}
+        assert named <= changed, f"{told}: names {named}, changed {changed}"
+        assert changed <= named | sources, f"{told}: names {named}, changed {changed}"
+
+    # --- runs
+
+    def run(
+        self,
+        criterion: Criterion,
+        lines: str,
+        outcome: str,
+        *,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> None:
+        """Run a criterion's command, whose script is these lines; `meanwhile` is done while it waits."""
+        task, value = self.task, os.environ.get("GATE_VALUE")
+        code = {"pass": "exit 0", "fail": "exit 1", "cut": "kill -INT $$; sleep 9"}[outcome]
+        waiting = [self._gate()] if meanwhile else []
+        waits = f'echo waiting; read _ < "{waiting[0]}"\n' if waiting else ""
+        (self.ctl / criterion.id).write_text(f"{lines}\n{waits}{code}\n")
+        attempt = self.oracle.begin(task, criterion, self.moment(), value)
+        self.running.append(attempt)
+
+        def on_output(_data: bytes) -> None:
+            while waiting and meanwhile:
+                gate = waiting.pop()
+                self.check(f"{criterion.id} is under way")
+                meanwhile()
+                gate.write_text("\n")
+
+        run = self._run_of(criterion, task)
+        result = run_command(
+            self.ledger, self.workspace, run, now=seconds_from_now, streams=(None, None, None), on_output=on_output
+        )
+        self.running.remove(attempt)
+        self.oracle.end(attempt, self.moment(), outcome)
+        assert result.status == ("pass" if outcome == "pass" else "fail")
+
+    def killed_run(self, criterion: Criterion) -> None:
+        """A run whose watcher is killed."""
+        task = self.task
+        (self.ctl / criterion.id).write_text("kill -9 $PPID\n")
+        attempt = self.oracle.begin(task, criterion, self.moment(), os.environ.get("GATE_VALUE"))
+        child = os.fork()
+        if child == 0:
+            try:
+                with Ledger.open(str(self.root / ".tallystick" / "ledger.db")) as ledger:
+                    run = self._run_of(criterion, task)
+                    run_command(ledger, self.workspace, run, now=seconds_from_now, streams=(None, None, None))
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), f"the watcher was not killed: {status}"
+        attempt.outcome = "killed"
+
+    def _run_of(self, criterion: Criterion, task: str) -> Run:
+        planned = self.plan.for_task(task).criterion(criterion.id)
+        assert planned is not None
+        assert isinstance(planned.run, str)
+        return Run(
+            task,
+            planned.run,
+            criterion_id=criterion.id,
+            cwd=str(self.root),
+            patterns=pathspecs(planned.inputs),
+            environment=planned.environment.as_dict(),
+            judge=judge_run(planned.expect),
+            products=lambda *snapshots: known_products(self.ledger, Evidence(self.ledger, task), *snapshots),
+        )
+
+    def _gate(self) -> Path:
+        """A pipe with a name that a script reads a line from, one for each level of waiting."""
+        path = self.ctl / f"gate{len(self.running)}"
+        if not path.exists():
+            os.mkfifo(path)
+        return path
+
+    # --- what is done at random
+
+    def step(self) -> None:
+        self.check(self.act())
+
+    def act(self) -> str:
+        kinds = (self.edit,) * 6 + (self.git_action,) * 4 + (self.some_run,) * 5 + (self.environment,)
+        return self.chance.choice(kinds)()
+
+    def edit(self) -> str:
+        """Something with a file."""
+        kind = self.chance.choice(
+            ("write", "write", "write", "touch", "chmod", "rename", "remove", "undo", "link", "ignored", "made")
+        )
+        path = self.chance.choice(FILES)
+        file = self.root / path
+        if kind == "made":
+            path = self.chance.choice(MADE)
+            file = self.root / path
+            kind = self.chance.choice(("write", "remove", "touch"))
+        if kind in ("write", "link"):
+            self._clear(path)
+            if kind == "link":
+                file.symlink_to(self.chance.choice(("one", "two")))
+            else:
+                file.write_bytes(self.chance.choice(TEXTS + LEFT))
+        elif kind == "ignored":
+            self.repo.write(self.chance.choice(("a/x.log", "ignored/x")), self.chance.choice(TEXTS))
+        elif kind == "undo":
+            self.repo.git("checkout", "-q", "--", ".", check=False)
+        elif not file.is_file() or (file.is_symlink() and kind != "remove"):
+            return f"no {kind} of {path}"
+        elif kind == "touch":
+            os.utime(file)
+        elif kind == "chmod":
+            file.chmod(file.stat().st_mode ^ 0o111)
+        elif kind == "remove":
+            file.unlink()
+        elif kind == "rename":
+            to = self.chance.choice(FILES)
+            if to != path:
+                self._clear(to)
+                file.rename(self.root / to)
+            return f"rename {path} to {to}"
+        return f"{kind} {path}"
+
+    def _clear(self, path: str) -> None:
+        file = self.root / path
+        for folder in reversed(file.relative_to(self.root).parents):
+            full = self.root / folder
+            if full.is_symlink() or full.is_file():
+                full.unlink()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_symlink() or file.exists():
+            file.unlink()
+
+    def environment(self) -> str:
+        value = self.chance.choice((None, "x", "y"))
+        if value is None:
+            os.environ.pop("GATE_VALUE", None)
+        else:
+            os.environ["GATE_VALUE"] = value
+        return f"the environment says {value}"
+
+    def git_action(self) -> str:
+        git, chance = self.repo.git, self.chance
+        if (self.root / ".git" / "MERGE_HEAD").exists() or (self.root / ".git" / "CHERRY_PICK_HEAD").exists():
+            kind = chance.choice(("commit", "abort"))
+        else:
+            kind = chance.choice(
+                ("commit", "commit", "commit tracked", "amend", "switch", "switch", "switch", "detach", "stash", "pop",
+                 "pop", "rebase", "squash", "merge", "pick", "reset", "soft", "stage", "unstage", "untrack", "clean",
+                 "prune", "worktree")
+            )  # fmt: skip
+        commands: dict[str, list[list[str]]] = {
+            "commit": [["add", "-A"], ["commit", "-q", "--allow-empty", "-m", "Change"]],
+            "commit tracked": [["commit", "-q", "-a", "-m", "Change"]],
+            "amend": [["add", "-A"], ["commit", "-q", "--amend", "--allow-empty", "-m", "Amended"]],
+            "switch": [["checkout", "-q", chance.choice(BRANCHES)]],
+            "detach": [["checkout", "-q", "--detach"]],
+            "stash": [["stash", "push", "-q", *chance.choice(([], ["-u"], ["--keep-index"]))]],
+            "pop": [["stash", "pop", "-q"]],
+            "rebase": [["rebase", "-q", chance.choice(BRANCHES)], ["rebase", "--abort"]],
+            "squash": [["merge", "-q", "--squash", chance.choice(BRANCHES)], ["commit", "-q", "-m", "Squashed"]],
+            "merge": [["merge", "-q", "-m", "Merge", chance.choice(BRANCHES)]],
+            "pick": [["cherry-pick", "--allow-empty", chance.choice(BRANCHES)]],
+            "reset": [["reset", "-q", "--hard", chance.choice(("HEAD", "HEAD", "HEAD~"))]],
+            "soft": [["reset", "-q", chance.choice(("--soft", "--mixed")), "HEAD~"]],
+            "stage": [["add", "--", chance.choice(FILES)]],
+            "unstage": [["reset", "-q"]],
+            "untrack": [["rm", "-q", "--cached", "--ignore-unmatch", "--", chance.choice(FILES)]],
+            "clean": [["clean", "-q", "-f", "-d"]],
+            "abort": [["reset", "-q", "--hard"]],
+            "prune": [["reflog", "expire", "--expire=now", "--all"], ["gc", "-q", "--prune=now"]],
+            "worktree": [["update-index", "-q", "--refresh"]],
+        }  # fmt: skip
+        if kind == "prune" and chance.random() > 0.1:
+            return "nothing"
+        for command in commands[kind]:
+            git(*command, check=False)
+        return " ".join(commands[kind][0])
+
+    def some_run(self) -> str:
+        """A run of some kind."""
+        chance = self.chance
+        criterion = chance.choice(CRITERIA)
+        kind = chance.choice(("plain",) * 4 + ("leaves",) * 4 + ("tidies", "edits", "puts back", "killed", "meanwhile"))
+        outcome = chance.choice(("pass", "pass", "pass", "fail", "cut"))
+        if kind == "killed":
+            self.killed_run(criterion)
+            return f"run {criterion.id}, killed"
+        lines = ""
+        if kind == "leaves":
+            lines = self._leave(chance.choice(MADE), chance.choice(LEFT))
+            if chance.random() < 0.3:
+                lines += self._leave(chance.choice(MADE), chance.choice(LEFT))
+        elif kind == "tidies":
+            lines = f"rm -f {chance.choice(MADE)}"
+        elif kind == "edits":
+            lines = self._leave(chance.choice(FILES), chance.choice(TEXTS))
+        elif kind == "puts back":
+            path = chance.choice(FILES)
+            file = self.root / path
+            if file.is_file() and not file.is_symlink():
+                time.sleep(0.01)  # the clock of file systems ticks that slowly
+                lines = f"cp -p {path} .tallystick/kept; echo x > {path}; cp -p .tallystick/kept {path}"
+        if kind == "meanwhile" and len(self.running) < 2:
+            doings: list[str] = []
+
+            def meanwhile() -> None:
+                for _ in range(chance.randint(1, 3)):
+                    doings.append(self.act())
+                    self.check(f"meanwhile {doings[-1]}")
+
+            task = self.task
+            self.run(criterion, lines, outcome, meanwhile=meanwhile)
+            return f"run {criterion.id} of {task}, {outcome}, meanwhile {doings}"
+        self.run(criterion, lines, outcome)
+        return f"run {criterion.id}, {outcome}: {lines}"
+
+    def _leave(self, path: str, data: bytes) -> str:
+        """A script's lines that write a file, whatever stands there."""
+        text = data.decode().replace("\n", "\\n")
+        folder = os.path.dirname(path) or "."
+        return f"[ -f {folder} ] && rm {folder}; mkdir -p {folder}; rm -f {path}; printf '{text}' > {path}\n"
+
+
+def _interrupted(attempt: object) -> bool:
+    run = attempt.run  # type: ignore[attr-defined]
+    return is_interrupted(run, datetime.now(UTC))
+
+
+def prepared(root: Path) -> Path:
+    """A template with its branches."""
+    template = World.template(root)
+    for branch in BRANCHES[1:]:
+        subprocess.run(["git", "-C", str(template), "branch", branch], check=True)
+    return template
