@@ -522,6 +522,11 @@ def _open_store(
                 f"{url.partition(':')[0]!r} is not a store", advice="use sqlite:///, postgresql:// or a path"
             )
         path = url
+    if os.path.isfile(path) and not path.endswith(".db") and not os.path.exists(f"{path}-lock"):
+        from tallystick.stores.bundle import is_bundle, open_bundle
+
+        if is_bundle(path):
+            return open_bundle(path)
     from tallystick.stores.sqlite import SqliteStore
 
     if create and not os.path.exists(path):

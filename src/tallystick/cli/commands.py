@@ -39,6 +39,7 @@ GROUPS = {
     "Move": {
         "import": Listed("exchange", "record what a file says: a session of scafld"),
         "export": Listed("exchange", "write a task's session to a file"),
+        "erase": Listed("erase", "take a part of an entry out for good, with a record of it"),
         "backup": Listed("exchange", "copy the whole ledger into a new file"),
     },
     "Set up": {

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from tallystick.model import Session
     from tallystick.stores.base import Head
 
-FORMATS = ("json", "jsonl", "scafld")
+FORMATS = ("json", "jsonl", "scafld", "bundle")
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="- reads standard input")
-    parser.add_argument("--format", metavar="F", help="scafld; default: what the file looks like")
+    parser.add_argument("--format", metavar="F", help="scafld or bundle; default: what the file looks like")
     parser.add_argument("--dialect", choices=("2.3", "2.5"), help="of a scafld session; default: what it looks like")
     parser.add_argument("-t", "--task", metavar="TASK", help="into this task instead of the one that the file names")
 
@@ -33,8 +33,12 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
 def _import(options: argparse.Namespace) -> int:
     if options.task and len(options.files) > 1:
         raise InputError("-t goes with one file")
-    done = []
+    from tallystick.cli.bundle import import_bundle, names_bundle
+
+    done: list[tuple[str, Session, Head]] = []
     with open_ledger(options, write=True) as ledger:
+        if all(options.format == "bundle" or names_bundle(path) for path in options.files):
+            return _say_kept([import_bundle(path, ledger) for path in options.files], options)
         sessions = [_read_session(path, options, ledger) for path in options.files]
         for path, session in zip(options.files, sessions, strict=True):
             done.append((path, session, _record(ledger, session)))
@@ -48,6 +52,18 @@ def _import(options: argparse.Namespace) -> int:
     else:
         for path, session, head in done:
             print(f"{path}: {len(session.entries)} entries of {session.task_id}, head {head}")
+    return 0
+
+
+def _say_kept(kept: list[dict[str, object]], options: argparse.Namespace) -> int:
+    if options.json:
+        print_json(kept)
+        return 0
+    for one in kept:
+        print(
+            f"{one['file']}: {one['new']} new entries of {printable(str(one['task_id']))}, kept beside ours as a"
+            f" session of ledger {one['ledger_id']}, head {one['position']}:{one['root']}"
+        )
     return 0
 
 
@@ -78,6 +94,10 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, default="json", help="default: json")
     parser.add_argument("--dialect", choices=("2.3", "2.5"), help="of a scafld session; default: as it came in")
     parser.add_argument("-o", "--to", metavar="FILE", help="write it there instead of standard output")
+    bundle = parser.add_argument_group("of a bundle")
+    bundle.add_argument("--artifacts", action="store_true", help="take outputs over 64 KiB along")
+    bundle.add_argument("--omit", metavar="PART,…", help="leave parts out: text, details, output")
+    bundle.add_argument("--since", metavar="FILE", help="prove that an older checkpoint is extended")
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -94,6 +114,10 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _pieces(ledger: Ledger, options: argparse.Namespace) -> Iterable[bytes]:
+    if options.format == "bundle":
+        from tallystick.cli.bundle import bundle_lines
+
+        return bundle_lines(ledger, options)
     if options.format == "scafld":
         from tallystick.exchange import scafld
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help="default: all of them, and the store itself")
+    parser.add_argument(
+        "tasks", nargs="*", metavar="TASK", help="or bundle files; default: all tasks, and the store itself"
+    )
     parser.add_argument(
         "--head", metavar="POSITION:ROOT", help="a head seen earlier, which the task's history must extend"
     )
@@ -27,12 +29,21 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
     add_against(parser, "a checkpoint seen earlier, which the whole ledger must extend")
     parser.add_argument("--key", action="append", default=[], metavar="VKEY", help="a key that may have signed it")
+    parser.add_argument(
+        "--not-before", metavar="TIME|FILE", help="a bundle must be as of this time or checkpoint, or later"
+    )
     parser.add_argument("--keys", metavar="FILE", help="such keys, a line each, or a C2SP tlog-policy")
 
 
 def _verify(options: argparse.Namespace) -> int:
     if options.head and len(options.tasks) != 1:
         raise InputError("--head belongs to one task", advice="name the task")
+    from tallystick.cli.bundle import names_bundle
+
+    if options.tasks and all(names_bundle(name) for name in options.tasks):
+        return _verify_bundles(options)
+    if options.not_before:
+        raise InputError("--not-before is about bundles", advice="name a bundle's file")
     if (options.key or options.keys) and not options.against:
         raise InputError("--key and --keys say whose checkpoint counts", advice="name one with --against")
     from tallystick.verification import Fault
@@ -57,6 +68,15 @@ def _verify(options: argparse.Namespace) -> int:
     if faults or any(one.faults for one in sessions):
         return TamperedError.exit_code
     return StoreUnavailableError.exit_code if any(one.closed for one in sessions) else 0
+
+
+def _verify_bundles(options: argparse.Namespace) -> int:
+    from tallystick.cli.bundle import print_verified, verify_file
+    from tallystick.cli.trust import read_trusted
+
+    trusted = read_trusted(options)
+    print_verified([verify_file(path, options, trusted) for path in options.tasks], as_json=options.json)
+    return 0
 
 
 def _inspect(

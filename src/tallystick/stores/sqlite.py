@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from tallystick.model.record import Draft, Header
-    from tallystick.stores.base import Head, IdempotencyKey
+    from tallystick.stores.base import Head, IdempotencyKey, Store
     from tallystick.stores.group_commit import Request
     from tallystick.stores.sqlite_checkpoints import SqliteLog
 
@@ -289,6 +289,15 @@ class SqliteStore(SqliteReader):
     def remember_proofs(self, proofs: Sequence[tuple[bytes, SessionKey, int]]) -> None:
         """See `Store.remember_proofs`."""
         self._write(lambda connection: sqlite_proofs.remember(connection, proofs))
+
+    def adopt(self, source: Store, key: SessionKey) -> int:
+        """Keep a verified session of another ledger beside ours; returns how many entries are new.
+
+        Raises InputError where it is ours, or another history of one that is kept.
+        """
+        from tallystick.stores.sqlite_adopt import adopt
+
+        return self._write(lambda connection: adopt(connection, source, key, self.ledger_id))
 
     def backup(self, target: str, progress: Callable[[int, int], None] | None = None) -> None:
         """Copy the whole ledger, as it is at this moment, into a new file of its own.

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tallystick.stores.appending import Seen
     from tallystick.stores.base import Head, IdempotencyKey, Row
 
-_INSERT_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_STATE = "INSERT INTO state (session, key, position, at, edge) VALUES (?, ?, ?, ?, ?)"
+INSERT_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_STATE = "INSERT INTO state (session, key, position, at, edge) VALUES (?, ?, ?, ?, ?)"
 _UPDATE_HEAD = "UPDATE state SET position = ?, at = ?, edge = ? WHERE session = ? AND key = ''"
 _UPDATE_POINTER = "UPDATE state SET position = ? WHERE session = ? AND key = ?"
 _READ_STATE = "SELECT key, position, at, edge FROM state WHERE session = ? AND key IN (?, ?, ?, ?)"
@@ -105,7 +105,7 @@ class SqliteBatch(Batch):
             output = row.sealed.output
             if output is not None and len(output) > INLINE_OUTPUT:
                 self._write_artifact(base + row.position, output)
-            self._records.append(_parameters(base, row))
+            self._records.append(parameters(base, row))
 
     def _write(self, standings: Iterable[Standing]) -> None:
         self._flush_records()
@@ -114,29 +114,26 @@ class SqliteBatch(Batch):
 
     def _flush_records(self) -> None:
         if len(self._records) == 1:
-            self._connection.execute(_INSERT_RECORD, self._records[0])
+            self._connection.execute(INSERT_RECORD, self._records[0])
         elif self._records:
-            self._connection.executemany(_INSERT_RECORD, self._records)
+            self._connection.executemany(INSERT_RECORD, self._records)
         self._records = []
 
     def _write_state(self, standing: Standing) -> None:
         number, tip, connection = standing.session.number, standing.tip, self._connection
         if standing.new:
-            connection.execute(_INSERT_STATE, (number, HEAD_KEY, tip.position, tip.at, tip.edge.pack()))
+            connection.execute(INSERT_STATE, (number, HEAD_KEY, tip.position, tip.at, tip.edge.pack()))
         elif standing.moved:
             connection.execute(_UPDATE_HEAD, (tip.position, tip.at, tip.edge.pack(), number))
         for key, position in standing.moved.items():
             if key in standing.pointers:
                 connection.execute(_UPDATE_POINTER, (position, number, key))
             else:
-                connection.execute(_INSERT_STATE, (number, key, position, None, None))
+                connection.execute(INSERT_STATE, (number, key, position, None, None))
         self._written[number] = tip.position
 
     def _write_artifact(self, record: int, output: bytes) -> None:
-        self._connection.executemany(
-            "INSERT INTO artifact (record, chunk, digest, data) VALUES (?, ?, ?, ?)",
-            ((record, chunk, digest, data) for chunk, (digest, data) in enumerate(pack(output))),
-        )
+        write_artifact(self._connection, record, output)
 
     # --- idempotency keys
 
@@ -179,7 +176,16 @@ class SqliteBatch(Batch):
         )
 
 
-def _parameters(base: int, row: Row) -> tuple[object, ...]:
+def write_artifact(connection: sqlite3.Connection, record: int, output: bytes) -> None:
+    """Insert the pieces of a large output of that record."""
+    connection.executemany(
+        "INSERT INTO artifact (record, chunk, digest, data) VALUES (?, ?, ?, ?)",
+        ((record, chunk, digest, data) for chunk, (digest, data) in enumerate(pack(output))),
+    )
+
+
+def parameters(base: int, row: Row) -> tuple[object, ...]:
+    """What `INSERT_RECORD` takes for a row of the session whose packed ids begin at `base`."""
     sealed = row.sealed
     output = sealed.output
     return (
