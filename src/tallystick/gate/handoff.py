@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tallystick.ledger import Recorded
 
 MAX_BYTES = 16 * 1024
-LEAST_BYTES = 1024
+LEAST_BYTES = 2048
 
 GROUPS = ("failed", "stale", "under_way", "left", "proved")
 """The criteria by what they need, most pressing first."""
@@ -69,9 +69,9 @@ LEVELS = (
     Limits(quoted=3, lines=8, size=500, criteria=25, files=3, words=160, notes=3),
     Limits(quoted=1, lines=5, size=300, criteria=12, files=2, words=100, notes=2),
     Limits(quoted=0, lines=0, size=0, criteria=5, files=1, words=80, notes=1),
-    Limits(quoted=0, lines=0, size=0, criteria=1, files=0, words=60, notes=0),
+    Limits(quoted=0, lines=0, size=0, criteria=0, files=0, words=60, notes=0),
 )
-"""From all that is worth telling to what fits a kilobyte."""
+"""From all that is worth telling to what fits in `LEAST_BYTES`."""
 
 
 class Handoff:
@@ -183,7 +183,7 @@ class Handoff:
         others = [one.next for one in verdict.objections if one.next and one.rule != "criteria"]
         nothing = ["notch init"] if not case.states else []
         commands = dict.fromkeys([*nothing, *runs, *by_hand, *others])
-        return [one for one in commands if len(one) <= max(limits.words, 200)][: max(limits.notes, 1) * 2]
+        return [one for one in commands if len(one) <= max(2 * limits.words, 200)][: max(limits.notes, 1) * 2]
 
     def _other_objections(self, limits: Limits) -> list[dict[str, str]]:
         """What keeps the gate shut and is told nowhere else: history and ledger that are not as they were seen."""
