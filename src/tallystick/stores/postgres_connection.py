@@ -14,7 +14,7 @@ from psycopg import pq
 
 from tallystick.errors import StoreUnavailableError
 from tallystick.stores import postgres_schema as schema
-from tallystick.stores.postgres_errors import Interrupted, connect_error, store_error
+from tallystick.stores.postgres_errors import Interrupted, connect_error, greeting_error
 from tallystick.stores.postgres_sql import CLOCK, SYNCHRONOUS
 
 TYPE_CHECKING = False
@@ -105,7 +105,7 @@ class Link:
             link._greet(read_only)
         except psycopg.Error as error:
             link.close()
-            raise store_error(error, target) from None
+            raise greeting_error(error, target) from None
         except BaseException:
             link.close()
             raise

@@ -123,6 +123,14 @@ def connect_error(error: psycopg.Error, target: Target) -> CannotConnectError:
     return CannotConnectError(said, where=target.shown, advice=advice, passing=passing, starting=starting)
 
 
+def greeting_error(error: psycopg.Error, target: Target) -> TallystickError:
+    """The error to raise for a connection that failed before it was used for anything."""
+    found = store_error(error, target)
+    if not is_passing(error):
+        return found
+    return CannotConnectError(found.what, where=found.where, advice="try again", passing=True, starting=False)
+
+
 def _first_line(error: psycopg.Error) -> str:
     primary = error.diag.message_primary
     detail = error.diag.message_detail if error.sqlstate and error.sqlstate.startswith("23") else ""
