@@ -18,7 +18,8 @@ import pytest
 from support.contract import naive_root
 from tallystick import Entry, IdempotencyConflict, Ledger
 from tallystick.model.bulk import decode_bulk
-from tallystick.model.record import PARTS, Header, Record, decode_header, decode_record, seal
+from tallystick.model.header import Header, decode_header
+from tallystick.model.record import PARTS, Record, decode_record, seal
 from tallystick.proof.merkle import Edge, leaf_hash
 
 FOLDER = Path(__file__).parent / "data" / "golden"

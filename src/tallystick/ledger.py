@@ -10,17 +10,8 @@ from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, 
 from tallystick.location import find_ledger, place_for_new, prepare_folder, sqlite_path
 from tallystick.model.entry import Entry
 from tallystick.model.frozen import Frozen, set_once
-from tallystick.model.record import (
-    PARTS,
-    SALT_BYTES,
-    SALTS_BYTES,
-    Header,
-    decode_header,
-    missing_parts,
-    open_entry,
-    record_decoder,
-    seal,
-)
+from tallystick.model.header import Header, decode_header
+from tallystick.model.record import PARTS, SALT_BYTES, SALTS_BYTES, missing_parts, open_entry, record_decoder, seal
 from tallystick.model.session import Replayer, Rules, Session, state_of
 from tallystick.proof.merkle import leaf_hash, read_root
 from tallystick.stores.base import HEAD_KEY, Head, IdempotencyKey, tip_from

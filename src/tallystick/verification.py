@@ -12,7 +12,8 @@ from hashlib import sha256
 from tallystick.errors import InputError, TamperedError
 from tallystick.model.bulk import decode_bulk, decode_many
 from tallystick.model.frozen import Frozen, set_once
-from tallystick.model.record import PARTS, decode_header
+from tallystick.model.header import decode_header
+from tallystick.model.record import PARTS
 from tallystick.model.session import Replayer, sets_phase
 from tallystick.proof.merkle import Edge, leaf_hash
 from tallystick.proof.subtrees import append_subtree, end_node, perfect_root

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tallystick import Entry, InputError
 from tallystick.model import Origin, Rules
 from tallystick.model.bulk import decode_bulk, decode_many
+from tallystick.model.header import Header, decode_header
 from tallystick.model.jsontext import quote
 from tallystick.model.output import OUTPUT_LIMIT
 from tallystick.model.record import (
@@ -22,10 +23,8 @@ from tallystick.model.record import (
     PARTS,
     RECORD_LIMIT,
     Draft,
-    Header,
     Record,
     Sealed,
-    decode_header,
     decode_record,
     missing_parts,
     open_entry,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tallystick import Entry, InputError
 from tallystick.model.bulk import decode_bulk, decode_many
-from tallystick.model.record import Header, Record, Sealed, decode_header, decode_record, open_entry, seal
+from tallystick.model.header import Header, decode_header
+from tallystick.model.record import Record, Sealed, decode_record, open_entry, seal
 
 AT = "2026-01-02T03:04:05.000678Z"
 ENTRY = Entry(id="i", type="t", criterion_id="c", status="s", reason="r", exit_code=3, output="o", details={"d": 1})

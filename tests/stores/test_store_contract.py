@@ -25,7 +25,7 @@ from tallystick import (
     StoreUnavailableError,
 )
 from tallystick.model import replay
-from tallystick.model.record import decode_header
+from tallystick.model.header import decode_header
 
 
 def numbered(count: int, start: int = 1) -> list[Entry]:

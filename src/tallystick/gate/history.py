@@ -11,7 +11,8 @@ from hashlib import sha256
 
 from tallystick.errors import CheckFailedError, InputError, StoreUnavailableError, TamperedError
 from tallystick.ledger import Recorded, StoredTree
-from tallystick.model.record import PARTS, VERSION, decode_header, decode_record, missing_parts, open_entry
+from tallystick.model.header import decode_header
+from tallystick.model.record import PARTS, VERSION, decode_record, missing_parts, open_entry
 from tallystick.proof.merkle import inclusion_proof, leaf_hash, read_edge, verify_inclusion
 
 TYPE_CHECKING = False
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tallystick.ledger import Ledger
-    from tallystick.model.record import Header, Record
+    from tallystick.model.header import Header
+    from tallystick.model.record import Record
     from tallystick.stores.base import Head, Row, SessionKey, Tip
 
 WINDOW = 512

@@ -14,7 +14,6 @@ from tallystick.model.entry import Entry
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.jsontext import checked, compact, quote
 from tallystick.model.output import OUTPUT_LIMIT, OutputKeeper
-from tallystick.model.session import Origin, Rules
 from tallystick.model.text import clean_text
 
 TYPE_CHECKING = False
@@ -95,7 +94,7 @@ _EMPTY: dict[str, Any] = {
 
 def decode_record(data: bytes) -> Record:
     """What a record's bytes say. Raises InputError where they are not a JSON object of known types."""
-    fields = _json_object(data, "the record")
+    fields = json_object(data, "the record")
     if (erases := fields.get("erases")) is not None and not _is_erasure(erases):
         raise InputError("erases in the record is not a position and parts")
     for name, value in fields.items():
@@ -121,7 +120,7 @@ def _no_constant(name: str) -> Any:
 _decode = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
-def _json_object(data: bytes, what: str) -> dict[str, Any]:
+def json_object(data: bytes, what: str) -> dict[str, Any]:
     """The JSON object that these bytes are: strict UTF-8, no constants of JavaScript, no lone surrogates."""
     try:
         value = _decode(data.decode())
@@ -341,10 +340,10 @@ def open_entry(record: Any, sealed: Sealed, *, outputs: bool = True) -> Entry:
 
     Raises InputError where a part is not what a record's part can be.
     """
-    text = _json_object(sealed.text, "the text part") if sealed.text is not None else {}
+    text = json_object(sealed.text, "the text part") if sealed.text is not None else {}
     if any(not isinstance(text.get(name, ""), str) for name in _PART_TEXTS):
         raise InputError("the text part has a field that is not text")
-    details = _json_object(sealed.details, "the details part") if sealed.details is not None else None
+    details = json_object(sealed.details, "the details part") if sealed.details is not None else None
     return Entry(
         id=record.id,
         type=record.type,
@@ -360,105 +359,3 @@ def open_entry(record: Any, sealed: Sealed, *, outputs: bool = True) -> Entry:
         path=text.get("path", ""),
         details=details,
     )
-
-
-class Header(Frozen):
-    """What a session's first record says. Leaf 0 of its tree, so that it cannot pass for another task's."""
-
-    FIELDS = ("v", "kind", "at", "ledger", "task_id", "created_at", "rules", "origin")
-    __slots__ = FIELDS
-
-    v: int
-    kind: str
-    at: str
-    ledger: str
-    task_id: str
-    created_at: str
-    rules: int
-    origin: Origin | None
-
-    def __init__(
-        self,
-        *,
-        at: str,
-        ledger: str,
-        task_id: str,
-        created_at: str,
-        rules: int = 1,
-        origin: Origin | None = None,
-        v: int = VERSION,
-        kind: str = "session",
-    ) -> None:
-        for name, value in zip(self.FIELDS, (v, kind, at, ledger, task_id, created_at, rules, origin), strict=True):
-            set_once(self, name, value)
-
-    @property
-    def updated_at(self) -> str:
-        """What the fold over the session's entries begins with."""
-        return self.origin.updated_at if self.origin else self.created_at
-
-    @property
-    def schema_version(self) -> int:
-        """1; an imported session's is the file's."""
-        return self.origin.schema_version if self.origin else 1
-
-    def encode(self) -> bytes:
-        """The header's bytes, lone surrogates replaced.
-
-        Raises InputError where they would be over 65,535, or could not be read back.
-        """
-        fields: dict[str, Any] = {
-            "v": self.v,
-            "kind": self.kind,
-            "at": self.at,
-            "ledger": self.ledger,
-            "task_id": self.task_id,
-            "created_at": self.created_at,
-            "rules": int(self.rules),
-        }
-        if self.origin:
-            fields["origin"] = self.origin.to_dict()
-        text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-        data = clean_text(text).encode()
-        if len(data) > RECORD_LIMIT:
-            raise InputError(f"the session's header would be {len(data)} bytes, over {RECORD_LIMIT}")
-        decode_header(data)
-        return data
-
-
-RULES = frozenset(Rules)
-
-_HEADER_TYPES = {
-    "v": int,
-    "kind": str,
-    "at": str,
-    "ledger": str,
-    "task_id": str,
-    "created_at": str,
-    "rules": int,
-}
-
-
-def decode_header(data: bytes) -> Header:
-    """What a header's bytes say. Raises InputError where they are not a session header.
-
-    So it does for rules that this version does not know: what adds rules raises `v`, too.
-    """
-    fields = _json_object(data, "the session's header")
-    for name, kind in _HEADER_TYPES.items():
-        if type(fields.get(name)) is not kind:
-            raise InputError(f"{name} in the session's header is {type(fields.get(name)).__name__}")
-    if fields["rules"] not in RULES and fields["v"] == VERSION:
-        raise InputError(f"the session's header names rules {fields['rules']}, which do not exist")
-    origin = fields.get("origin")
-    return Header(**{name: fields[name] for name in _HEADER_TYPES}, origin=None if origin is None else _origin(origin))
-
-
-def _origin(fields: Any) -> Origin:
-    if not isinstance(fields, dict):
-        raise InputError("the origin in the session's header is not a JSON object")
-    known = {name: fields[name] for name in Origin.FIELDS if name in fields}
-    for name, value in known.items():
-        if type(value) is not (int if name == "schema_version" else str):
-            raise InputError(f"{name} in the session's origin is {type(value).__name__}")
-    return Origin(**known)

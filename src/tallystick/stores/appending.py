@@ -14,7 +14,7 @@ from tallystick.errors import (
     TallystickError,
     TamperedError,
 )
-from tallystick.model.record import Header, decode_header
+from tallystick.model.header import Header, decode_header
 from tallystick.proof.merkle import Edge, leaf_hash, read_root
 from tallystick.stores.base import Head, SessionKey, Tip, extend, pointer_keys
 

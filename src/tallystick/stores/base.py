@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any, Protocol
 
-    from tallystick.model.record import Draft, Header, Sealed
+    from tallystick.model.header import Header
+    from tallystick.model.record import Draft, Sealed
     from tallystick.stores.checkpoints import CheckpointLog
 
 INLINE_OUTPUT = 64 * 1024

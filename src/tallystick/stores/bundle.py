@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError
-from tallystick.model.record import Sealed, decode_header, decode_record
+from tallystick.model.header import decode_header
+from tallystick.model.record import Sealed, decode_record
 from tallystick.proof.merkle import Edge, leaf_hash
 from tallystick.stores.base import HEAD_KEY, Row, SessionKey, Tip, pointer_keys
 from tallystick.stores.bundle_reader import MAGIC, BundleReader, lines_of

@@ -12,7 +12,8 @@ from hashlib import sha256
 
 from tallystick.errors import InputError, TamperedError
 from tallystick.model.frozen import Frozen, set_once
-from tallystick.model.record import PARTS, RECORD_LIMIT, SALT_BYTES, decode_header, decode_record
+from tallystick.model.header import decode_header
+from tallystick.model.record import PARTS, RECORD_LIMIT, SALT_BYTES, decode_record
 from tallystick.proof.checkpoint import Checkpoint, CheckpointLeaf
 from tallystick.proof.head_proof import HeadProof
 from tallystick.proof.headmap import MapProof

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from tallystick.model.record import Draft, Header, Sealed
+    from tallystick.model.header import Header
+    from tallystick.model.record import Draft, Sealed
     from tallystick.stores.base import Head, SessionKey
     from tallystick.stores.group_commit import Request
 

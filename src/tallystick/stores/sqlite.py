@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeVar
 
-    from tallystick.model.record import Draft, Header
+    from tallystick.model.header import Header
+    from tallystick.model.record import Draft
     from tallystick.stores.base import Head, IdempotencyKey, Store
     from tallystick.stores.group_commit import Request
     from tallystick.stores.sqlite_checkpoints import SqliteLog
