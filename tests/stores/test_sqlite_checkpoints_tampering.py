@@ -178,7 +178,7 @@ def test_a_rewritten_shortened_or_dropped_task_is_named(case: Case) -> None:
         ):
             connection.execute(statement)
     found = [str(fault) for fault in all_faults(case.ledger)]
-    assert found == ["b: checkpoint 2 is about 2 entries of it, and its session is gone"]
+    assert found == ["b: checkpoint 2 is about it at position 2, and its session is gone"]
     case.tamperer.undo()
 
 

@@ -116,7 +116,7 @@ class _Verification:
             return
         if task_id is None:
             known = self._log.known_task(session)
-            what = f"checkpoint {number} is about {position} entries of it, and its session is gone"
+            what = f"checkpoint {number} is about it at position {position}, and its session is gone"
             yield known or f"session {session}", None, what
             task_id = known
         if task_id is None or position < 0 or len(root) != 32:

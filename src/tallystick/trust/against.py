@@ -148,7 +148,7 @@ def faults_against(ledger: Ledger, checkpoint: Checkpoint, task_ids: Sequence[st
         if ledger.store.find(task_id) is None:
             key = map_key(task_id)
             for _, position, _ in log.heads(checkpoint.size, key, key) if log.size() else ():
-                what = f"checkpoint {checkpoint.size} is about {position} entries of it, and its session is gone"
+                what = f"checkpoint {checkpoint.size} is about it at position {position}, and its session is gone"
                 yield Fault(task_id, None, what)
 
 
