@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 
 from support.contract import STORES, StoreUnderTest
-from support.tampering import make
+from support.tampering import Case, make
 from tallystick import Ledger
 
 
@@ -39,3 +40,19 @@ def with_artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ledger(store: StoreUnderTest) -> Ledger:
     """A ledger just made on the store."""
     return store.open()
+
+
+@pytest.fixture
+def case(tmp_path: Path, one_of_everything: Path) -> Iterator[Case]:
+    copyfile(one_of_everything, tmp_path / "ledger.db")
+    case = Case(tmp_path / "ledger.db")
+    yield case
+    case.close()
+
+
+@pytest.fixture
+def big(tmp_path: Path, with_artifacts: Path) -> Iterator[Case]:
+    copyfile(with_artifacts, tmp_path / "ledger.db")
+    case = Case(tmp_path / "ledger.db")
+    yield case
+    case.close()

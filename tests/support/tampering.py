@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from support.contract import Chance, Clock
-from tallystick import Entry, Ledger, Session
+from tallystick import Entry, Ledger, Session, TamperedError
 from tallystick.model import Origin, Rules
 from tallystick.stores.sqlite_schema import POSITION_BITS
+from tallystick.verification import Fault
 
 BITS = POSITION_BITS
 _TABLE = re.compile(r"(?:UPDATE|INTO|FROM) (\w+)")
@@ -146,3 +149,49 @@ class Tamperer:
         """Give the connections back."""
         self.connection.close()
         self._pristine.close()
+
+
+Place = tuple[str, int | None]
+MASK = (1 << BITS) - 1
+TASKS = {1: "a", 2: "imported", 3: "empty", 4: "a"}
+LENGTHS = {1: 9, 2: 3, 3: 0, 4: 2}
+ANYWHERE: set[Place] = {("", MASK)} | {
+    (task, place) for task in ("", "b", *TASKS.values()) for place in (None, *range(11))
+}
+"""Where a row can be missed, or found, that has gone to another session."""
+
+
+class Case:
+    """A copy of a ledger, open, and the one who edits it."""
+
+    def __init__(self, path: Path) -> None:
+        self.tamperer = Tamperer(path)
+        self.ledger = Ledger.open(str(path), create=False)
+        self.checked = 0
+        assert self.faults() == []
+
+    def faults(self) -> list[Fault]:
+        found: list[Fault] = []
+        for one in self.ledger.inspect():
+            found += [one] if isinstance(one, Fault) else one.faults
+        return found
+
+    def edit(self, statement: str, arguments: Any = (), *, at: set[Place]) -> None:
+        """Tamper, look whether one of these places is named first, and undo it."""
+        if self.tamperer.edit(statement, arguments):
+            self.expect(at, f"{statement} {arguments}")
+            self.tamperer.undo()
+
+    def expect(self, at: set[Place], what: str) -> None:
+        self.checked += 1
+        with pytest.raises(TamperedError) as caught:
+            self.ledger.verify()
+        assert (caught.value.task_id, caught.value.position) in at, f"{what}: {caught.value}"
+
+    def close(self) -> None:
+        self.ledger.close()
+        self.tamperer.close()
+
+
+def flipped(data: bytes, index: int, mask: int = 1) -> bytes:
+    return data[:index] + bytes([data[index] ^ mask]) + data[index + 1 :]
