@@ -54,6 +54,7 @@ SETTINGS = {
 }
 HBA = """\
 local all all trust
+local replication all trust
 host all all 127.0.0.1/32 scram-sha-256
 host replication all 127.0.0.1/32 scram-sha-256
 """
@@ -168,13 +169,11 @@ class Server:
         """A copy of this running server that follows it under that application name, not yet started."""
         copy = Server(self.binaries, folder)
         copy._make_folder()
+        source = f"host={self.folder} port={self.port} user=postgres application_name={name}"
         self.binaries.run(
             "pg_basebackup", "--checkpoint=fast", "--no-sync", "--wal-method=stream", "-R",
-            "-D", copy.data, "-d", f"host={self.folder} port={self.port} user=postgres",
+            "-D", copy.data, "-d", source,
         )  # fmt: skip
-        copy.configure(
-            {"primary_conninfo": (f"host={self.folder} port={self.port} user=postgres application_name={name}")}
-        )
         return copy
 
     def start(self) -> None:
