@@ -31,11 +31,25 @@ if TYPE_CHECKING:
 
 def run_hook(options: argparse.Namespace) -> int:
     """Answer the hook that git runs. Raises InputError for one that there is not."""
+    _enter_work_tree(options)
     if options.what == PRE_PUSH:
         return _pre_push(options)
     if options.what == COMMIT_MSG and options.arguments:
         return _commit_msg(options)
     raise InputError(f"there is no such hook: {options.what or 'none is named'}", advice=f"hooks: {', '.join(HOOKS)}")
+
+
+def _enter_work_tree(options: argparse.Namespace) -> None:
+    """Go where git was told that the work tree is: it runs hooks where it was called itself."""
+    told = os.environ.get("GIT_WORK_TREE")
+    if not told or not os.path.isdir(told):
+        return
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+        if name in os.environ:
+            os.environ[name] = os.path.abspath(os.environ[name])
+    if options.what == COMMIT_MSG:
+        options.arguments = [os.path.abspath(path) for path in options.arguments]
+    os.chdir(told)
 
 
 def _pre_push(options: argparse.Namespace) -> int:
