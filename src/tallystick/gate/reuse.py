@@ -155,8 +155,9 @@ class Sources:
         self._require_root(citation)
         there = attempts_in(history, cited.entry.criterion_id)
         one = next((one for one in there if one.position == citation.position), None)
-        if one is None or why_not_citable(one):
-            why = "the result that is cited was erased" if cited.erased else "what is cited is no run's result"
+        if one is None or not is_citable(one):
+            erased = not {"text", "details"}.isdisjoint(cited.erased)
+            why = "the result that is cited was erased" if erased else "what is cited is no run's result"
             yield from self._lapsed(citation, why)
             return
         if weaker := self._weaker(criterion, one, there):
@@ -231,9 +232,10 @@ def _is_watched(one: Attempt, command: str) -> bool:
     return one.kind == "result" and bool(one.run) and one.command == command
 
 
-def why_not_citable(one: Attempt) -> bool:
-    """Whether a result could never be cited: a claim, one cut short, one whose inputs moved or were written."""
-    return one.kind != "result" or not one.run or bool(one.cwd or one.moved or one.touched or one.cut_short)
+def is_citable(one: Attempt) -> bool:
+    """Whether it is a run's result, all there, that nobody cut short and whose inputs nobody wrote meanwhile."""
+    spoilt = one.cwd or one.moved or one.touched or one.cut_short
+    return one.kind == "result" and bool(one.run) and bool(one.command) and not spoilt
 
 
 def find_proof(case: Case, criterion: Criterion) -> Citation | None:
