@@ -83,7 +83,7 @@ def test_32_processes_append_to_one_task(tmp_path: Path, storm: bool) -> None:
 def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path: Path, storm: bool) -> None:
     seed = random.randrange(1 << 20)
     said = run("kill", tmp_path / "ledger.db", 600 if storm else 40, seed)
-    assert said["acknowledged"] > 100, seed
+    assert said["acknowledged"] > 10, seed
 
 
 def test_a_ledger_can_be_made_again_where_the_first_try_was_killed(tmp_path: Path, storm: bool) -> None:

@@ -46,7 +46,7 @@ def _write(path: str, pipe: int, seed: int) -> None:
     turn = 0
     while True:
         turn += 1
-        task = chance.choice(["a", "a", "b", f"new {chance.random()}"])
+        task = chance.choice(["a", "a", "b", f"new {chance.randrange(50)}"])
         key = f"{seed}.{turn}"
         entry = Entry(type="note", criterion_id=chance.choice(["", "ac1", "ac2"]), id=key, reason="because", output="o")
         kind = chance.random()
@@ -78,7 +78,7 @@ def kill(path: str, count: int, seed: int) -> None:
             os.close(reading)
             _write(path, writing, seed * 1_000_003 + turn)
         os.close(writing)
-        time.sleep(chance.random() * 0.06)
+        time.sleep(chance.random() * 0.08)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         with os.fdopen(reading, "rb") as said:
@@ -87,7 +87,7 @@ def kill(path: str, count: int, seed: int) -> None:
             one = json.loads(line)
             acknowledged.setdefault(one["task"], {})[one["position"]] = one
             total += 1
-        _check(path, acknowledged, whole=turn % 10 == 9 or turn == count - 1)
+        _check(path, acknowledged, whole=turn % 50 == 49 or turn == count - 1)
     print(json.dumps({"acknowledged": total, "tasks": len(acknowledged)}))
 
 
