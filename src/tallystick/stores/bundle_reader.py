@@ -191,6 +191,8 @@ class BundleReader:
         names = {"position", "root", "leaf", "map", "tlog"}
         fields = self._only(proof, names | ({"since"} & proof.keys()))
         tlog = TlogProof.parse(self._text(fields, "tlog"))
+        if tlog.index != Checkpoint.parse(tlog.checkpoint.text).size - 1:
+            raise self._wrong("the log's proof is not about its last leaf")
         try:
             root = bytes.fromhex(self._text(fields, "root"))
         except ValueError:
