@@ -28,7 +28,7 @@ class Ended:
 
     code: int
     said: str
-    """What it, its hooks and the other side said on standard error."""
+    """What it, its hooks and the other side said."""
 
 
 class Pusher:
@@ -75,7 +75,7 @@ class Pusher:
             errors="replace",
             timeout=120,
         )
-        return Ended(done.returncode, done.stderr)
+        return Ended(done.returncode, done.stdout + done.stderr)
 
     def push(self, *refs: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Ended:
         """`git push origin REFS`; without any, the branch that is checked out."""

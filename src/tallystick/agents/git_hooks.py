@@ -111,7 +111,8 @@ class GitHooks:
                 _write(path, whole_file(self._block(name)), 0o755)
             elif block_in(_text(existing)):
                 renewed = self._block(name, calls_kept=os.path.lexists(self._kept(name)))
-                _write(path, with_block(_text(existing), renewed), _mode(path) | _EXECUTABLE)
+                mode = _mode(path)
+                _write(path, with_block(_text(existing), renewed), mode if mode & _EXECUTABLE else mode | _EXECUTABLE)
             elif self._can_stand_in(path, existing):
                 _write(path, with_block(_text(existing), self._block(name)), _mode(path))
             else:
