@@ -37,7 +37,7 @@ GROUPS = {
         "checkpoint": Listed("trust", "sign the newest head of every task at once"),
     },
     "Move": {
-        "import": Listed("exchange", "record what a file says: a session of scafld"),
+        "import": Listed("exchange", "record what a file says: a test report, a bundle, a session of scafld"),
         "export": Listed("exchange", "write a task's session to a file"),
         "erase": Listed("erase", "take a part of an entry out for good, with a record of it"),
         "backup": Listed("exchange", "copy the whole ledger into a new file"),

@@ -25,21 +25,33 @@ FORMATS = ("json", "jsonl", "scafld", "bundle")
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="- reads standard input")
-    parser.add_argument("--format", metavar="F", help="scafld or bundle; default: what the file looks like")
+    parser.add_argument(
+        "--format",
+        metavar="F",
+        help="scafld, bundle, junit, tap, ctrf, go or sarif; default: what the file looks like",
+    )
     parser.add_argument("--dialect", choices=("2.3", "2.5"), help="of a scafld session; default: what it looks like")
     parser.add_argument("-t", "--task", metavar="TASK", help="into this task instead of the one that the file names")
+    report = parser.add_argument_group("of the reports of one run (junit, tap, ctrf, go, sarif)")
+    report.add_argument("-c", "--criterion", default="", metavar="ID", help="the criterion that they show")
+    report.add_argument("--command", metavar="CMD", help="what was run; default: what the plan says for the criterion")
 
 
 def _import(options: argparse.Namespace) -> int:
-    if options.task and len(options.files) > 1:
-        raise InputError("-t goes with one file")
     from tallystick.cli.bundle import import_bundle, names_bundle
 
     done: list[tuple[str, Session, Head]] = []
     with open_ledger(options, write=True) as ledger:
         if all(options.format == "bundle" or names_bundle(path) for path in options.files):
+            _require_alone(options)
             return _say_kept([import_bundle(path, ledger) for path in options.files], options)
-        sessions = [_read_session(path, options, ledger) for path in options.files]
+        files = _read_files(options, ledger)
+        if all(name != "scafld" for _, _, name in files):
+            from tallystick.cli.report import import_reports
+
+            return import_reports(files, ledger, options)
+        _require_alone(options)
+        sessions = [_read_session(path, data, name, options) for path, data, name in files]
         for path, session in zip(options.files, sessions, strict=True):
             done.append((path, session, _record(ledger, session)))
     if options.json:
@@ -67,14 +79,34 @@ def _say_kept(kept: list[dict[str, object]], options: argparse.Namespace) -> int
     return 0
 
 
-def _read_session(path: str, options: argparse.Namespace, ledger: Ledger) -> Session:
-    from tallystick.exchange import scafld
+def _require_alone(options: argparse.Namespace) -> None:
+    """Raises InputError for what only reports take, and for one task into which several files should go."""
+    if options.criterion or options.command is not None:
+        raise InputError("-c and --command go with reports", where="import")
+    if options.task and len(options.files) > 1:
+        raise InputError("-t goes with one file")
+
+
+def _read_files(options: argparse.Namespace, ledger: Ledger) -> list[tuple[str, bytes, str]]:
+    """Path, bytes and format of every file. Raises InputError for a format that cannot be imported."""
+    from tallystick.exchange.formats import FORMATS as READ
     from tallystick.exchange.formats import detect_format
 
-    data = sys.stdin.buffer.read() if path == "-" else read_file(path, ledger)
-    name = options.format or detect_format(data, path)
+    if options.format and options.format not in READ:
+        advice = f"formats: {', '.join(('bundle', *READ))}"
+        raise InputError(f"{options.format} files cannot be imported", where=options.files[0], advice=advice)
+    found = []
+    for path in options.files:
+        data = sys.stdin.buffer.read() if path == "-" else read_file(path, ledger)
+        found.append((path, data, options.format or detect_format(data, path)))
+    return found
+
+
+def _read_session(path: str, data: bytes, name: str, options: argparse.Namespace) -> Session:
+    from tallystick.exchange import scafld
+
     if name != "scafld":
-        raise InputError(f"{name} files cannot be imported", where=path, advice="formats: scafld")
+        raise InputError("a report and a session are not imported at once", where=path, advice="import them apart")
     reading = scafld.read_session(data, dialect=options.dialect, where=path)
     if reading.dropped:
         names = ", ".join(f"{name} ({count})" for name, count in reading.dropped.items())
@@ -155,7 +187,11 @@ def _backup(options: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "import": Command(_import_arguments, _import, "  notch import .scafld/runs/add-cache/session.json"),
+    "import": Command(
+        _import_arguments,
+        _import,
+        "  notch import .scafld/runs/add-cache/session.json\n  notch import -c tests target/surefire-reports/*.xml",
+    ),
     "export": Command(_export_arguments, _export, "  notch export add-cache --format scafld > session.json"),
     "backup": Command(_backup_arguments, _backup, "  notch backup ledger-2026-11-24.db"),
 }

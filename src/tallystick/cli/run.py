@@ -13,6 +13,7 @@ from tallystick.model.ids import require_id
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from typing import Any
 
     from tallystick.capture.products import Products
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tallystick.capture.run import Judgement, Run, RunResult
     from tallystick.gate.case import PendingPlan, PlanInForce
     from tallystick.gate.plan import Criterion
+    from tallystick.gate.report_file import ReportFile
     from tallystick.ledger import Ledger
     from tallystick.workspace import Snapshot, Workspace
 
@@ -31,6 +33,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=float, metavar="S", help="end it after S seconds (exit code 124)")
     parser.add_argument(
         "--keep-tree", action="store_true", help="keep uncommitted content in git, so that it can be reproduced"
+    )
+    parser.add_argument(
+        "--report", metavar="FILE", help="take the counts from the report that the command writes there"
     )
     parser.add_argument("command", nargs="*", metavar="-- CMD…", help="default: what the plan says for the criterion")
 
@@ -45,6 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.timeout is not None and not options.timeout > 0:
         raise InputError("--timeout is a number of seconds above 0")
     workspace = Workspace.find(os.getcwd(), exclude=ledger_files(options))
+    report = _report_file(options.report, workspace)
     pending = workspace.start_snapshot()
     planned = start_plan(workspace, needed=bool(options.criterion and not options.command))
     try:
@@ -61,11 +67,30 @@ def _run(options: argparse.Namespace) -> int:
             keep_tree(workspace, snapshot)
         run = what_to_run(options, task_id, ledger, plan)
         run.cwd = None if options.command else workspace.root
+        if report is not None:
+            run.judge = _judge_by(report, run.criterion_id, plan)
         result = run_command(ledger, workspace, run, before=snapshot, now=seconds_from_now)
         remember(options, ledger, task_id, result.head)
     _warn(result.finished)
     _report(result, run.command, options, task_id)
     return result.finished.exit_code
+
+
+def _report_file(path: str | None, workspace: Workspace) -> ReportFile | None:
+    """The report that is to be written, an old one being out of the way."""
+    if path is None:
+        return None
+    from tallystick.gate.report_file import ReportFile
+
+    return ReportFile(path, workspace)
+
+
+def _judge_by(report: ReportFile, criterion_id: str, plan: PlanInForce | None) -> Callable[[Finished], Judgement]:
+    """How the run is judged by the report that it writes, and by what the plan expects."""
+    from tallystick.gate.judgement import judge_run
+
+    criterion = plan.task.criterion(criterion_id) if plan and criterion_id else None
+    return judge_run(criterion.expect if criterion else None, report.details)
 
 
 def has_plan(workspace: Workspace) -> bool:

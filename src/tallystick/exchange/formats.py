@@ -7,7 +7,6 @@ import re
 from tallystick.errors import InputError
 
 TYPE_CHECKING = False
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,7 +22,10 @@ def _is_scafld(data: bytes, filename: str) -> bool:
 _DETECTORS: tuple[tuple[str, Callable[[bytes, str], bool]], ...] = (("scafld", _is_scafld),)
 """The first that says yes names the format."""
 
-FORMATS = tuple(name for name, _ in _DETECTORS)
+REPORTS = ("junit", "tap", "ctrf", "go", "sarif")
+"""Formats of test reports, which become one entry; the others hold whole sessions."""
+
+FORMATS = (*(name for name, _ in _DETECTORS), *REPORTS)
 
 
 def detect_format(data: bytes, filename: str = "") -> str:
@@ -34,8 +36,13 @@ def detect_format(data: bytes, filename: str = "") -> str:
     for name, detects in _DETECTORS:
         if detects(data, filename):
             return name
-    raise InputError(
-        "is in no format that can be imported",
-        where=filename,
-        advice=f"name its format with --format ({', '.join(FORMATS)})",
-    )
+    from tallystick.reports import detect
+
+    try:
+        return detect(data, filename)
+    except InputError as error:
+        raise InputError(
+            f"is in no format that can be imported: {error.what}",
+            where=filename,
+            advice=f"name its format with --format ({', '.join(FORMATS)})",
+        ) from None

@@ -77,6 +77,11 @@ def shortcomings(expect: Expectation, exit_code: int, tests: Mapping[str, Any], 
         reasons.append("no test was executed" + (f" ({skipped} skipped)" if skipped else ""))
     if tests.get("replayed") == "all":
         reasons.append("the runner replayed an old result and ran nothing")
+    if "files" in tests and expect.exit.allows(0):
+        from tallystick.gate.report_file import failures_told
+
+        if told := failures_told(tests):
+            reasons.append(told)
     return reasons
 
 
