@@ -224,13 +224,13 @@ class Batch:
 
     def _require_open(self, session: SessionKey, position: int) -> None:
         """A session that a later version wrote to is readable but closed."""
-        record, prefix = session.header, HEADER_PREFIX
+        is_open = session.header.startswith(HEADER_PREFIX)
         if position:
             newest = self._newest_prefix(session, position)
             if newest is None:
                 raise TamperedError("the newest record is missing", task_id=session.task_id, position=position)
-            record, prefix = newest, ENTRY_PREFIX
-        if not record.startswith(prefix):
+            is_open = is_open and newest.startswith(ENTRY_PREFIX)
+        if not is_open:
             raise StoreUnavailableError(
                 "the session was written to by a later version and is closed to this one",
                 where=session.task_id,
