@@ -40,6 +40,7 @@ class _Kept:
         self._log = log
         self._number = number
         self._buckets: dict[tuple[int, int], list[Head]] = {}
+        self._tiles: dict[tuple[int, int], bytes | None] = {}
 
     def heads(self, depth: int, prefix: int) -> Iterable[Head]:
         """The few heads below a prefix are read once; all of them are not kept in memory."""
@@ -51,7 +52,9 @@ class _Kept:
         return known
 
     def get_tile(self, depth: int, prefix: int) -> bytes | None:
-        return self._log.tile(depth, prefix) if self._number else None
+        if (depth, prefix) not in self._tiles:
+            self._tiles[depth, prefix] = self._log.tile(depth, prefix)
+        return self._tiles[depth, prefix]
 
     def put_tile(self, depth: int, prefix: int, tile: bytes) -> None:
         del depth, prefix, tile
