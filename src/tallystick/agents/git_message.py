@@ -47,11 +47,13 @@ def add_trailer(workspace: Workspace, path: str, line: str) -> bool:
     git = workspace.git
     with open(path, "rb") as file:
         message = file.read()
-    for start in (line for line in message.split(b"\n") if _SCISSORS in line):
-        message = message.partition(start)[0]
-        break
-    if not git.run("stripspace", "--strip-comments", stdin=message).strip():
+    cut = next((line for line in message.split(b"\n") if _SCISSORS in line), None)
+    words = message.partition(cut)[0] if cut else message
+    if not git.run("stripspace", "--strip-comments", stdin=words).strip():
         return False
+    if not message.endswith(b"\n"):  # of a merge; git would take the trailer for the subject's second line
+        with open(path, "ab") as file:
+            file.write(b"\n")
     how = ("--if-exists=replace", "--if-missing=add", "--where=end")
     git.run("interpret-trailers", "--in-place", "--no-divider", *how, f"--trailer={line}", path)
     return True
