@@ -101,7 +101,7 @@ def decode_header(data: bytes) -> Header:
     for name, kind in _HEADER_TYPES.items():
         if type(fields.get(name)) is not kind:
             raise InputError(f"{name} in the session's header is {type(fields.get(name)).__name__}")
-    if fields["rules"] not in RULES and fields["v"] == VERSION:
+    if fields["rules"] not in RULES and (fields["v"], fields["kind"]) == (VERSION, "session"):
         raise InputError(f"the session's header names rules {fields['rules']}, which do not exist")
     origin = fields.get("origin")
     return Header(**{name: fields[name] for name in _HEADER_TYPES}, origin=None if origin is None else _origin(origin))
