@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from measure import BareAppends, Figure, entry, folder, interleaved, median, ratios, timed
-
 from tallystick import Ledger
 
 ROUND = 200

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterator
 
 import msgspec
-from measure import Figure, entry, folder, interleaved, median, ratios
 
+from measure import Figure, entry, folder, interleaved, median, ratios
 from tallystick import Ledger
 
-FIELDS = "id type recorded_at criterion_id phase_id status reason command exit_code output".split()
+FIELDS = ["id", "type", "recorded_at", "criterion_id", "phase_id", "status", "reason", "command", "exit_code", "output"]
 Plain = msgspec.defstruct("Plain", [(name, int if name == "exit_code" else str) for name in FIELDS])
 
 

@@ -79,7 +79,7 @@ def _large_tree(scale: float) -> Iterator[Figure]:
         (place / "tallystick.toml").write_text(TEN, encoding="ascii")
         git("add", ".", cwd=place)
         git("commit", "-qm", "files", cwd=place)
-        for n in range(0, 25):
+        for n in range(25):
             (place / f"part{n % 10}" / f"file{n}.txt").write_text("dirty\n", encoding="ascii")
         status = ["git", "status", "--porcelain"]
         found = []
