@@ -737,9 +737,12 @@ class TestScratch:
         assert list(scratch.iterdir()) == []
 
     def test_nothing_stays_of_a_process_that_forgets(self, repo: GitRepo, scratch: Path) -> None:
-        forget = (
-            "from tallystick.workspace import Workspace\nkeep = Workspace.find().start_snapshot()\nraise SystemExit(3)"
-        )
+        forget = """
+import sys, threading, time
+from tallystick.workspace import Workspace
+threading.Thread(target=lambda pending: time.sleep(60), args=(Workspace.find().start_snapshot(),), daemon=True).start()
+sys.exit(3)
+"""
         done = subprocess.run([sys.executable, "-c", forget], cwd=repo.root, capture_output=True)
         assert (done.returncode, done.stderr) == (3, b"")
         assert list(scratch.iterdir()) == []

@@ -20,8 +20,6 @@ GITLINK = b"160000"
 WHOLE_TREE = "**"
 """The pathspec that every path matches."""
 
-_EVERYTHING = (1).to_bytes(1, "big")
-
 
 class Listing:
     """All files of some content, a line each: `<mode> <type> <object id>\\t<path>`.
@@ -92,24 +90,29 @@ class Listing:
         return hashlib.sha256(b"\0".join(lines) + b"\0" if lines else b"").hexdigest()
 
     def _marks(self, patterns: list[Pattern]) -> bytearray:
+        """A byte for each line: 1 where a pattern matches it."""
         marks = bytearray(len(self.lines))
-        undecided = []
         for pattern in patterns:
             if not self._ordered:
-                undecided.append((0, len(marks), pattern))
-            elif pattern.plain:
-                _mark(marks, *self._exactly(pattern.spelled))
-                _mark(marks, *self._below(pattern.spelled.rstrip(b"/") + b"/"))
-            elif pattern.open:
+                self._mark_each(marks, pattern, 0, len(marks))
+                continue
+            _mark(marks, *self._exactly(pattern.spelled))
+            _mark(marks, *self._below(pattern.spelled.rstrip(b"/") + b"/"))
+            if pattern.open:
                 _mark(marks, *self._below(pattern.prefix))
-            else:
-                undecided.append((*self._below(pattern.prefix), pattern))
-        if undecided:
-            first, last = min(span[0] for span in undecided), max(span[1] for span in undecided)
-            matches = _line_expression([span[2] for span in undecided]).fullmatch
+            elif not pattern.plain:
+                self._mark_each(marks, pattern, *self._below(pattern.prefix))
+        return marks
+
+    def _mark_each(self, marks: bytearray, pattern: Pattern, first: int, last: int) -> None:
+        """Marks the lines of a span that the pattern's expression matches; looking at their ends first is quicker."""
+        matches, end = _line_expression(pattern).fullmatch, pattern.suffix
+        if end and self._ordered:
+            for number in [n for n in range(first, last) if self.lines[n].endswith(end)]:
+                marks[number] |= bool(matches(self.lines[number]))
+        else:
             found = bytes(map(bool, map(matches, self.lines[first:last])))
             marks[first:last] = _either(marks[first:last], found)
-        return marks
 
     def _exactly(self, path: bytes) -> tuple[int, int]:
         """The span of the path itself; of `sub/`, that of the submodule `sub`."""
@@ -156,7 +159,7 @@ def blob_of(line: bytes) -> str:
 
 
 def _mark(marks: bytearray, first: int, last: int) -> None:
-    marks[first:last] = _EVERYTHING * (last - first)
+    marks[first:last] = b"\1" * (last - first)
 
 
 def _either(some: bytearray, others: bytes) -> bytes:
@@ -165,10 +168,10 @@ def _either(some: bytearray, others: bytes) -> bytes:
     return both.to_bytes(len(others), "big")
 
 
-def _line_expression(patterns: list[Pattern]) -> re.Pattern[bytes]:
+def _line_expression(pattern: Pattern) -> re.Pattern[bytes]:
     import re
 
-    forms = [rb"[^\t]*\t(?:%b)" % b"|".join(pattern.expression() for pattern in patterns)]
-    folders = (pattern.spelled[:-1] for pattern in patterns if pattern.spelled.endswith(b"/"))
-    forms += (rb"%b [^\t]*\t%b" % (GITLINK, re.escape(folder)) for folder in folders)
-    return re.compile(b"|".join(forms), re.DOTALL)
+    form = rb"[^\t]*\t(?:%b)" % pattern.expression()
+    if pattern.spelled.endswith(b"/"):
+        form += rb"|%b [^\t]*\t%b" % (GITLINK, re.escape(pattern.spelled[:-1]))
+    return re.compile(form, re.DOTALL)

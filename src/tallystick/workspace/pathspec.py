@@ -41,11 +41,11 @@ _CLASSES: dict[bytes, tuple[int, ...]] = {
 class Pattern:
     """One pathspec. All that it matches beside what it spells begins with `prefix`.
 
-    `spelled` is the pattern as bytes. `open` says that it matches everything that begins with `prefix`;
-    `plain` that it has no wildcard.
+    `spelled` is the pattern as bytes. What it matches by its wildcards also ends with `suffix`. `open` says that it
+    matches everything that begins with `prefix`, `plain` that it has no wildcard.
     """
 
-    __slots__ = ("open", "plain", "prefix", "spelled")
+    __slots__ = ("open", "plain", "prefix", "spelled", "suffix")
 
     def __init__(self, text: str) -> None:
         """Raises InputError where git would refuse the pattern or read it otherwise than it is written."""
@@ -55,6 +55,9 @@ class Pattern:
         self.prefix = self.spelled[:beginning]
         self.plain = beginning == len(self.spelled)
         self.open = self.spelled[beginning:] == b"**"
+        end = 1 + max(self.spelled.rfind(byte) for byte in (b"*", b"?", b"[", b"]", b"\\"))
+        # `**/x` matches `x` too.
+        self.suffix = self.spelled[end:].removeprefix(b"/")
 
     def expression(self) -> bytes:
         """A regular expression, for DOTALL, that a path it matches matches fully."""
