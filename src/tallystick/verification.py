@@ -6,7 +6,6 @@ aligned to the tree, so that a chunk's nodes are hashed level by level.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from hashlib import sha256
 
 from tallystick.errors import InputError, TamperedError
@@ -15,6 +14,7 @@ from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.header import decode_header
 from tallystick.model.record import PARTS
 from tallystick.model.session import Replayer, sets_phase
+from tallystick.proof.known_heads import KnownHeads
 from tallystick.proof.merkle import Edge, leaf_hash
 from tallystick.proof.subtrees import append_subtree, end_node, perfect_root
 from tallystick.stores.base import HEAD_KEY, Head, tip_from
@@ -74,16 +74,9 @@ class Verified(Frozen):
     """Whether a later version wrote to it: its hashes hold, but this version gives no verdict."""
 
     def __init__(
-        self,
-        task_id: str,
-        ledger_id: str,
-        head: Head,
-        erased: int,
-        faults: tuple[Fault, ...],
-        closed: bool,
+        self, task_id: str, ledger_id: str, head: Head, erased: int, faults: tuple[Fault, ...], closed: bool
     ) -> None:
-        values = (task_id, ledger_id, head, erased, faults, closed)
-        for name, value in zip(self.FIELDS, values, strict=True):
+        for name, value in zip(self.FIELDS, (task_id, ledger_id, head, erased, faults, closed), strict=True):
             set_once(self, name, value)
 
 
@@ -111,12 +104,11 @@ def verify_session(
     heads = [(head.position, head.root, "was seen here") for head in known]
     if session.ledger_id == store.ledger_id:
         heads += [(position, root.hex(), f"is in checkpoint {n}") for n, position, root in store.log.heads_of(session)]
-    return _Verification(store, session, heads).run(progress)
+    return _Verification(store, session, KnownHeads(heads)).run(progress)
 
 
 class _Verification:
-    def __init__(self, store: Store, session: SessionKey, known: list[tuple[int, str, str]]) -> None:
-        """`known` heads are (position, root, where they were seen)."""
+    def __init__(self, store: Store, session: SessionKey, known: KnownHeads) -> None:
         self._store = store
         self._session = session
         self._faults: list[Fault] = []
@@ -132,10 +124,7 @@ class _Verification:
         self._closed = False
         self._missing: dict[tuple[int, str], None] = {}
         self._erased: set[tuple[int, str]] = set()
-        self._known: dict[int, list[tuple[str, str]]] = {}
-        for position, root, whose in sorted(known):
-            self._known.setdefault(position, []).append((root, whose))
-        self._positions = list(self._known)
+        self._known = known
 
     def run(self, progress: Callable[[int], None] | None) -> Verified:
         self._header()
@@ -171,6 +160,10 @@ class _Verification:
         position = -1 if fault.position is None else fault.position
         return fault in self._doubtful and position < self._changed, position
 
+    def _take(self, faults: Iterable[tuple[int, str]]) -> None:
+        for position, what in faults:
+            self._fault(position, what)
+
     def _fault(self, position: int | None, what: str) -> None:
         self._faults.append(Fault(self._session.task_id, position, what))
 
@@ -190,7 +183,7 @@ class _Verification:
             self._replayer = Replayer(header.rules)
             self._at = header.at
         self._edge.append(leaf_hash(session.header))
-        self._check_known(0)
+        self._take(self._known.compare(0, self._edge))
         if any(row[0] == 0 for row in self._store.raw_rows(session, 0, 1)):
             self._fault(0, "a record lies where the header is")
 
@@ -217,14 +210,14 @@ class _Verification:
         if aligned:
             root = perfect_root(level, stored)
             if root is not None and end_node(self._edge, root, CHUNK) == stored[-1]:
-                self._check_inside(start, stored)
+                self._take(self._known.compare_before(start, stored, self._edge))
                 append_subtree(self._edge, root, CHUNK)
-                self._check_known(start + CHUNK - 1)
+                self._take(self._known.compare(start + CHUNK - 1, self._edge))
                 return
         for position, (leaf, node) in enumerate(zip(level, stored, strict=True), start):
             self._node(position, leaf, node)
-            if position in self._known:
-                self._check_known(position)
+            if position in self._known.waiting:
+                self._take(self._known.compare(position, self._edge))
 
     def _node(self, position: int, leaf: bytes, node: bytes) -> None:
         """Compare one stored node with what the records give, and after a fault with what the nodes give.
@@ -254,25 +247,6 @@ class _Verification:
         else:
             suspects = "the record, the one before it"
         self._fault(position, f"{suspects} or its tree node was changed")
-
-    def _check_known(self, position: int) -> None:
-        self._compare_known(position, self._edge)
-
-    def _check_inside(self, start: int, nodes: tuple[bytes, ...]) -> None:
-        """Compare the known heads inside a chunk whose nodes were verified, but for its last."""
-        first, end = (bisect_left(self._positions, bound) for bound in (start, start + CHUNK - 1))
-        for position in self._positions[first:end]:
-            edge = self._edge.copy()
-            inside = position + 1 - start
-            for bit in reversed(range(inside.bit_length())):
-                if inside >> bit & 1:
-                    append_subtree(edge, nodes[edge.size + (1 << bit) - 1 - start], 1 << bit)
-            self._compare_known(position, edge)
-
-    def _compare_known(self, position: int, edge: Edge) -> None:
-        for root, whose in self._known.pop(position, ()):
-            if root != edge.root().hex():
-                self._fault(position, f"the history differs from the head that {whose}")
 
     def _decode(self, positions: Sequence[int], records: list[bytes]) -> list[BulkRecord | None]:
         try:
@@ -395,10 +369,7 @@ class _Verification:
                 self._doubt(position, f"a redaction names its {part}, which is not erased")
         self._head(next((row[1:] for row in rows if row[0] == HEAD_KEY), None))
         self._pointers([row for row in rows if row[0] != HEAD_KEY])
-        position = self._edge.size - 1
-        for expected, heads in self._known.items():
-            for whose in dict.fromkeys(whose for _, whose in heads):
-                self._fault(position, f"a head at position {expected} {whose}, the session ends at {position}")
+        self._take(self._known.left(self._edge.size - 1))
 
     def _doubt(self, position: int, what: str) -> None:
         self._fault(position, what)
