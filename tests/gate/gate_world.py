@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gate_oracle import Attempt, Criterion, Moment, Oracle, read_content
-from support.repository import GitRepo
 
+from support.repository import GitRepo
 from tallystick import Ledger
 from tallystick.capture.identity import is_interrupted
 from tallystick.capture.run import Run, run_command

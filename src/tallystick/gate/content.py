@@ -32,6 +32,7 @@ class ContentInFront:
         self._digests: dict[tuple[str, ...], str] = {}
         self._environments: dict[Environment, dict[str, Any]] = {}
         self._earlier: dict[str, Snapshot] = {}
+        self._changes: dict[tuple[int, tuple[str, ...]], list[Change] | None] = {}
 
     def digest(self, patterns: Sequence[str]) -> str:
         """The inputs digest of the files that the pathspecs match, products left out."""
@@ -77,8 +78,16 @@ class ContentInFront:
         """Which inputs are not as in that evidence, products apart; None where nobody can name them all.
 
         That is so where the commit is gone, or where more had changed than was kept. `left` are paths that the run
-        of that evidence left itself: whatever stood there before it was no input.
+        of that evidence left itself: whatever stood there before it was no input. `content` must outlive this.
         """
+        key = (id(content), tuple(patterns))
+        if key not in self._changes:
+            self._changes[key] = self._compared(content, patterns, left)
+        return self._changes[key]
+
+    def _compared(
+        self, content: Mapping[str, Any], patterns: Sequence[str], left: Collection[str]
+    ) -> list[Change] | None:
         from tallystick.workspace import changed_paths
 
         then = (str(content.get("commit", "")), as_object(content.get("changes")))

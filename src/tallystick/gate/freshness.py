@@ -221,16 +221,20 @@ def _look_closer(standing: _Standing, criterion: Criterion, bench: Bench) -> Non
     A file that counted as input then and is a product by now changes the digest, but not the content.
     """
     for one, why_not in standing.elsewhere[:_LOOKED_AT]:
-        if why_not == _CHANGED and one.patterns == pathspecs(criterion.inputs):
-            here = bench.content.environment(criterion.environment)
-            same = not environment_difference(one.environment, here)
-            if (
-                same
-                and bench.content.left_out
-                and bench.content.changed(one.content, criterion.inputs, one.products) == []
-            ):
-                standing.elsewhere.remove((one, why_not))
-                _count(standing, criterion, one, bench)
+        if why_not == _CHANGED and _is_same_after_all(criterion, one, bench.content):
+            standing.elsewhere.remove((one, why_not))
+            _count(standing, criterion, one, bench)
+
+
+def _is_same_after_all(criterion: Criterion, one: Attempt, content: ContentInFront) -> bool:
+    if not content.left_out or one.patterns != pathspecs(criterion.inputs):
+        return False
+    here = content.environment(criterion.environment)
+    return not environment_difference(one.environment, here) and _changes_since(criterion, one, content) == []
+
+
+def _changes_since(criterion: Criterion, one: Attempt, content: ContentInFront) -> list[Change] | None:
+    return content.changed(one.content, criterion.inputs, one.products)
 
 
 def _state(standing: _Standing, criterion: Criterion, bench: Bench) -> tuple[str, bool, str, Attempt | None]:
@@ -302,7 +306,7 @@ def _since(attempt: Attempt, reason: str, criterion: Criterion, content: Content
         return reason + _how_to_settle(attempt.moved[0], content), []
     if not attempt.content or "details" in attempt.erased:
         return reason, []
-    found = content.changed(attempt.content, criterion.inputs, attempt.products)
+    found = _changes_since(criterion, attempt, content)
     if found is None:
         if reason == _CHANGED and attempt.content.get("changes_left_out"):
             reason = f"{_CHANGED}; more files differed from the commit than were kept, so they cannot be named"

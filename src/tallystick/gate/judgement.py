@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tallystick.gate.attempts import as_object
-from tallystick.gate.expectation import Expectation
+from tallystick.gate.expectation import EXIT_ZERO, Expectation
 from tallystick.model.text import decode_text
 
 TYPE_CHECKING = False
@@ -77,12 +77,20 @@ def shortcomings(expect: Expectation, exit_code: int, tests: Mapping[str, Any], 
         reasons.append("no test was executed" + (f" ({skipped} skipped)" if skipped else ""))
     if tests.get("replayed") == "all":
         reasons.append("the runner replayed an old result and ran nothing")
-    if "files" in tests and expect.exit.allows(0):
-        from tallystick.gate.report_file import failures_told
-
-        if told := failures_told(tests):
-            reasons.append(told)
+    if told := _failures(expect, exit_code, tests):
+        reasons.append(told)
     return reasons
+
+
+def _failures(expect: Expectation, exit_code: int, tests: Mapping[str, Any]) -> str:
+    """Failures that a report tells of, and those that a runner printed before somebody swallowed its exit code."""
+    swallowed = exit_code == 0 and expect.exit == EXIT_ZERO
+    if tests.get("status") != "fail" or not (swallowed or ("files" in tests and expect.exit.allows(0))):
+        return ""
+    from tallystick.gate.report_file import failures_told
+
+    told = failures_told(tests)
+    return told if "files" in tests else f"{told}, although the exit code was 0"
 
 
 def failure_of(attempt: Attempt, expect: Expectation, output: Callable[[], str]) -> str:
