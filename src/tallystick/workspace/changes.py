@@ -144,6 +144,8 @@ def _since_commit(commit: str, now: Snapshot) -> dict[str, State] | None:
     """What `commit` has where it differs from what the snapshot stands on. None where it is gone."""
     if not now.repository:
         return None
+    if commit == now.commit:
+        return {}
     try:
         found = list(differences(now.repository.git, commit, now.stands_on))
     except GitError:
