@@ -154,7 +154,6 @@ def test_the_primary_is_killed_under_load(pair: Pair, tmp_path: Path, storm: boo
         pair.standby.promote()
         assert ledger.append("watched", ENTRY).position == 2
         wait_until(lambda: len(acknowledged(outs)) > before + 100)
-        for one in running:
-            one.stop()
+        Appenders.stop(running)
         found = check(ledger, outs)
         assert found["acknowledged"] > before + 100

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,17 @@ class Appenders:
         self.process.kill()
         self.process.communicate()
 
-    def stop(self) -> None:
-        """Have it finish what is under way; fails where it met an error of another kind than it may."""
-        _, said = self.process.communicate("stop\n", timeout=150)
-        assert (self.process.returncode, said) == (0, "")
+    @staticmethod
+    def stop(running: Sequence[Appenders]) -> None:
+        """Have all finish what is under way; fails where one met an error of another kind than it may."""
+        for one in running:
+            assert one.process.stdin is not None
+            one.process.stdin.write("stop\n")
+            one.process.stdin.flush()
+        for one in running:
+            _, said = one.process.communicate(timeout=150)
+            if one.process.returncode or said:
+                raise AssertionError(f"exit {one.process.returncode}\n{said}")
 
 
 def acknowledged(outs: Iterable[Path]) -> list[dict[str, Any]]:
@@ -79,9 +86,21 @@ def check(ledger: Ledger, outs: Iterable[Path]) -> Counter[str]:
     return Counter({"acknowledged": len(said), "held": sum(map(len, held.values())), "tasks": len(held)})
 
 
+def _open(url: str) -> Ledger:
+    """The ledger, as soon as its server is there: opening says at once that it is not."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return Ledger.open(url)
+        except StoreUnavailableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
 class _Work:
     def __init__(self, url: str, out: str, seed: int, tasks: int) -> None:
-        self.ledger = Ledger.open(url)
+        self.ledger = _open(url)
         self.out = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.seed, self.tasks = seed, tasks
         self.stopped = threading.Event()

@@ -61,13 +61,14 @@ _CONNECTING = (
     ("read-only", "none of these servers takes writes; name the primary too, or promote one"),
     ("recovery mode", "the server starts up after a crash; try again"),
     ("starting up", "the server starts up; try again"),
+    ("not yet accepting", "the server starts up; try again"),
     ("shutting down", "the server is shut down; start it again"),
     ("ssl", "see sslmode and sslrootcert in PostgreSQL's documentation"),
     ("", "is the server running there? Check host and port"),
 )
 """What a failed connection says (libpq gives no code), and what to do; the first that fits."""
 _LASTING = {sign for sign, _ in _CONNECTING[:6]}
-_STARTING = {"recovery mode", "starting up", "shutting down"}
+_STARTING = {"recovery mode", "starting up", "not yet accepting", "shutting down"}
 
 
 class Interrupted(Exception):
