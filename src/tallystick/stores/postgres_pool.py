@@ -26,10 +26,10 @@ WAIT_SECONDS = 60.0
 class Pool:
     """Connections made by `connect` as they are needed; the one used last is used next."""
 
-    def __init__(self, connect: Callable[[], Link], shown: str, size: int = SIZE) -> None:
+    def __init__(self, connect: Callable[[], Link], shown: str, size: int | None = None) -> None:
         self._connect = connect
         self._shown = shown
-        self._size = size
+        self._size = size or SIZE
         self._free = Condition()
         self._idle: list[Link] = []
         self._taken = 0
