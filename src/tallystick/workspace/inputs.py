@@ -130,10 +130,15 @@ class Listing:
 
     def _with_content(self, blobs: Mapping[str, str | Collection[str]]) -> set[bytes]:
         """The lines of the paths whose content is (one of) what `blobs` says."""
-        found: set[bytes] = set()
-        for path, ids in blobs.items():
-            wanted = (ids,) if isinstance(ids, str) else ids
-            found.update(line for line in self.named(path) if blob_of(line) in wanted)
+        quick = [path for path in blobs if self._ordered and "\ufffd" not in path]
+        lines = [line for path in quick for line in self.named(path)]
+        if len(quick) < len(blobs):
+            lines += (line for line in self.lines if not blobs.keys().isdisjoint(_spellings(path_of(line))))
+        found = set()
+        for line in lines:
+            ids = [blobs[name] for name in _spellings(path_of(line)) if name in blobs]
+            if any(blob_of(line) in ((wanted,) if isinstance(wanted, str) else wanted) for wanted in ids):
+                found.add(line)
         return found
 
     def named(self, path: str) -> list[bytes]:
