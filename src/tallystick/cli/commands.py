@@ -31,6 +31,10 @@ GROUPS = {
         "plan": Listed("gate", "the plan in force: what the task has to show"),
         "handoff": Listed("handoff", "a page for whoever takes over: what is shown, what is left, what to run"),
     },
+    "Vouch": {
+        "attest": Listed("vouch", "stand behind results with a key that others trust"),
+        "approve": Listed("vouch", "let a weaker plan or a protected change pass, with a trusted key"),
+    },
     "Prove": {
         "verify": Listed("verify", "recompute the history and compare it with what is stored"),
         "key": Listed("trust", "the keys that you sign with"),

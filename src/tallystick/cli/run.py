@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tallystick.gate.plan import Criterion
     from tallystick.gate.report_file import ReportFile
     from tallystick.ledger import Ledger
+    from tallystick.trust.keys import Key
     from tallystick.workspace import Snapshot, Workspace
 
 
@@ -37,6 +38,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", metavar="FILE", help="take the counts from the report that the command writes there"
     )
+    parser.add_argument("--attest", action="store_true", help="sign the result with this user's key")
     parser.add_argument("command", nargs="*", metavar="-- CMD…", help="default: what the plan says for the criterion")
 
 
@@ -61,6 +63,11 @@ def _run(options: argparse.Namespace) -> int:
     with ledger:
         snapshot = pending.result()
         plan = planned.result(task_id, snapshot) if planned is not None else None
+        if plan is not None and plan.weakened:
+            from tallystick.gate.evidence import Evidence
+
+            plan.accept(Evidence(ledger, task_id))
+        key = _signing_key(ledger) if options.attest else None
         if options.keep_tree:
             from tallystick.workspace.kept import keep_tree
 
@@ -71,9 +78,20 @@ def _run(options: argparse.Namespace) -> int:
             run.judge = _judge_by(report, run.criterion_id, plan)
         result = run_command(ledger, workspace, run, before=snapshot, now=seconds_from_now)
         remember(options, ledger, task_id, result.head)
+        if key is not None:
+            from tallystick.cli.vouch import attest_entries
+
+            attest_entries(ledger, task_id, [result.head.position], key)
     _warn(result.finished)
     _report(result, run.command, options, task_id)
     return result.finished.exit_code
+
+
+def _signing_key(ledger: Ledger) -> Key:
+    """The key to attest the result with, found before anything is run."""
+    from tallystick.cli.trust import required_key
+
+    return required_key(None, ledger)
 
 
 def _report_file(path: str | None, workspace: Workspace) -> ReportFile | None:

@@ -61,7 +61,7 @@ def _show_key(options: argparse.Namespace) -> int:
     from tallystick.stores.checkpoints import origin_of
 
     with Ledger.open(options.ledger, create=False, read_only=True) as ledger:
-        key = _required_key(options.name, ledger)
+        key = required_key(options.name, ledger)
         vkey = str(key.verifier(origin_of(ledger.ledger_id)))
     if options.json:
         print_json({**_described(key), "vkey": vkey})
@@ -114,7 +114,8 @@ def _described(key: Key) -> dict[str, object]:
     return {"name": key.name, "place": key.place, "fingerprint": key.fingerprint}
 
 
-def _required_key(named: str | None, ledger: Ledger) -> Key:
+def required_key(named: str | None, ledger: Ledger) -> Key:
+    """The key to sign with. Raises InputError where there is none, or several and none is named."""
     from tallystick.trust.choice import choose_key
 
     key = choose_key(os.environ, ledger.ledger_id, named)
@@ -142,7 +143,7 @@ def _checkpoint(options: argparse.Namespace) -> int:
     from tallystick.trust.signer import sign_checkpoint
 
     with Ledger.open(options.ledger, create=False) as ledger:
-        key = _required_key(options.key, ledger)
+        key = required_key(options.key, ledger)
         given = read_against(options.against, ledger).checkpoint if options.against else None
         memory = Memory(KeyFolder(os.environ), key, ledger.ledger_id)
         made = sign_checkpoint(ledger, key, memory, against=given, new_epoch=options.new_epoch)

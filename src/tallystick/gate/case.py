@@ -13,7 +13,7 @@ from tallystick.gate.weakening import Weakening, in_force, weakened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Self
 
     from tallystick.gate.attempts import Attempt
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tallystick.gate.history import SessionHistory
     from tallystick.gate.plan import Criterion, TaskPlan
     from tallystick.gate.reuse import Sources
+    from tallystick.gate.vouched import Vouched
     from tallystick.ledger import Ledger, Recorded
     from tallystick.workspace import PendingSnapshot, Snapshot, Workspace
 
@@ -36,6 +37,24 @@ class PlanInForce:
         self.whole = in_force(base.plan, tree)
         self.task: TaskPlan = self.whole.for_task(task_id)
         self.weakened: list[Weakening] = weakened(base.plan, tree, task_id)
+
+    def accept(self, evidence: Evidence) -> Vouched:
+        """Let the tree's version of each criterion hold whose every weakening a trusted key approved."""
+        from tallystick.gate.vouched import Vouched
+
+        vouched = Vouched(evidence, self.whole.keys)
+        if self.weakened:
+            self._accept(lambda one: bool(vouched.approved_by(one.as_dict())))
+        return vouched
+
+    def _accept(self, approved: Callable[[Weakening], bool]) -> None:
+        refused = {one.criterion for one in self.weakened if not approved(one)}
+        accepted = {one.criterion for one in self.weakened if one.criterion} - refused
+        if not accepted:
+            return
+        theirs = (self.tree or Plan()).for_task(self.task.task_id)
+        kept = [theirs.criterion(one.id) if one.id in accepted else one for one in self.task.criteria]
+        self.task = self.task.replace(criteria=tuple(one for one in kept if one is not None))
 
     @property
     def known(self) -> bool:
@@ -97,6 +116,8 @@ class Case:
         )
         self._sources: Sources | None = None
         self._attempts: dict[str, list[Attempt]] = {}
+        self.vouched = self.plan.accept(self.evidence)
+        """What trusted keys stand behind."""
         self._states: list[CriterionState] | None = None
         self._weakened: list[Weakening] | None = None
         self._protected: list[str] | None = None
@@ -115,7 +136,7 @@ class Case:
     def attempts(self, criterion_id: str) -> list[Attempt]:
         """The attempts on a criterion, newest first, those that `reuse` entries cite among them."""
         if criterion_id not in self._attempts:
-            self._attempts[criterion_id] = self._find_attempts(criterion_id)
+            self._attempts[criterion_id] = self.vouched.graded(self._find_attempts(criterion_id))
         return self._attempts[criterion_id]
 
     def _find_attempts(self, criterion_id: str) -> list[Attempt]:
@@ -159,6 +180,21 @@ class Case:
 
             self._weakened = [*self.plan.weakened, *shrunken(self)]
         return self._weakened
+
+    @property
+    def to_approve(self) -> list[Weakening]:
+        """What keeps the gate shut until a trusted key lets it pass, or it is on the base."""
+        return self.unapproved([*self.weakened, *self.protected_changes])
+
+    def unapproved(self, weakened: Iterable[Weakening]) -> list[Weakening]:
+        """Those of them that no trusted key let pass."""
+        return [one for one in weakened if not self.vouched.approved_by(one.as_dict())]
+
+    @property
+    def protected_changes(self) -> list[Weakening]:
+        """Each protected file that differs, as a weakening: bound to what it is now."""
+        blobs = {told: self.snapshot.blob(told.partition(" (")[0]) for told in self.protected}
+        return [Weakening("", f"{told} is protected", "", blob or "gone") for told, blob in blobs.items()]
 
     @property
     def protected(self) -> list[str]:

@@ -95,6 +95,10 @@ class SessionHistory:
             raise self._tampered("its output was changed", position)
         return output
 
+    def leaf_at(self, position: int) -> str:
+        """The leaf hash of the record at a position in hex; empty where there is none up to the head."""
+        return self._tree.leaf(position).hex() if 0 < position <= self.head.position else ""
+
     def prove(self, position: int) -> None:
         """Raises TamperedError unless the record at the position lies in the tree under the head."""
         if position >= self._first or position in self._proved:

@@ -89,21 +89,21 @@ def supplying_command(task_id: str, state: CriterionState, notch: str = "notch")
 
 
 class NothingWeakened:
-    """The plan asks no less than on the base, and no fewer tests were counted than before."""
+    """The plan asks no less than on the base, and no fewer tests were counted than before, unless that is approved."""
 
     def objections(self, case: Case) -> Iterator[Objection]:
         """See `Policy.objections`."""
-        for weakening in case.weakened:
+        for weakening in case.unapproved(case.weakened):
             yield Objection("weakened", str(weakening), criterion=weakening.criterion)
 
 
 class ProtectedFilesUntouched:
-    """No file that the base protects differs from the base."""
+    """No file that the base protects differs from the base, unless that is approved."""
 
     def objections(self, case: Case) -> Iterator[Objection]:
         """See `Policy.objections`."""
-        for changed in case.protected:
-            yield Objection("protected", f"{changed} is protected")
+        for change in case.unapproved(case.protected_changes):
+            yield Objection("protected", change.what)
 
 
 class NoReviewFails:
