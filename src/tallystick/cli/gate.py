@@ -11,6 +11,7 @@ from tallystick.cli.parser import Command, add_task, add_task_argument
 from tallystick.cli.terminal import paint, print_json
 from tallystick.errors import InputError, NotFoundError, TamperedError
 from tallystick.gate.case import Case, PendingPlan
+from tallystick.model.text import printable
 from tallystick.workspace import Workspace
 
 TYPE_CHECKING = False
@@ -120,7 +121,17 @@ def judged(case: Case, seen: SeenHeads, *, heads: Sequence[str] = (), full: bool
     ]
     if full:
         rules.append(policies.LedgerVerifies())
-    return judge(case, policies.AllOf(*rules), at=now(), watched_by_ci=bool(os.environ.get("CI")))
+    watched = bool(os.environ.get("CI"))
+    return judge(case, policies.AllOf(*rules), at=now(), watched_by_ci=watched, checkpoint=_checkpoint(case))
+
+
+def _checkpoint(case: Case) -> str | None:
+    """A checkpoint of the ledger, made now, where the user has a key: whoever keeps the log can hold us to it."""
+    if case.ledger is None:
+        return None
+    from tallystick.trust import checkpoint_if_key
+
+    return checkpoint_if_key(case.ledger, warn=lambda what: print(f"notch: {printable(what)}", file=sys.stderr))
 
 
 def _place(options: argparse.Namespace) -> str:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def as_of(verdict: Verdict) -> str:
     """As of which moment and head the verdict holds, in a line that a log can keep."""
     head = str(verdict.head) if verdict.head else "nothing recorded"
-    checkpoint = f", checkpoint {verdict.checkpoint.splitlines()[0]}" if verdict.checkpoint else ""
-    return f"as of {verdict.at}, head {head}{checkpoint}"
+    number = f", checkpoint {verdict.checkpoint.splitlines()[1]}" if verdict.checkpoint else ""
+    return f"as of {verdict.at}, head {head}{number}"
 
 
 def text(verdict: Verdict, paint: Callable[[str, str], str] = lambda words, _: words) -> Iterator[str]:
@@ -39,6 +39,8 @@ def text(verdict: Verdict, paint: Callable[[str, str], str] = lambda words, _: w
                 yield f"    next: {printable(objection.next)}"
     for why in verdict.advisory:
         yield f"  advisory: {printable(why)}"
+    if verdict.checkpoint:
+        yield from ("", *verdict.checkpoint.splitlines())
 
 
 def _marks(state: CriterionState) -> str:
