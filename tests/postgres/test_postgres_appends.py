@@ -232,6 +232,16 @@ def test_an_append_whose_answer_was_lost_is_there_once(ledger: Ledger, spy: Spy,
     ledger.verify()
 
 
+def test_only_what_could_be_taken_for_something_else_gets_a_key_of_ours(store: PostgresUnderTest) -> None:
+    ledger = store.open()
+    ledger.append("t", [ENTRY, PLAIN])
+    assert store.sql("SELECT * FROM local_idempotency") == []
+    for n in range(1, 4):
+        ledger.append("t", PLAIN)
+        keys = store.sql("SELECT key, first, last, salt, digest FROM local_idempotency ORDER BY key")
+        assert [row[1:] for row in keys] == [(2 + m, 2 + m, None, None) for m in range(1, n + 1)]
+
+
 @pytest.mark.parametrize("cut", ["before", "after"])
 def test_whatever_writes_is_done_once(ledger: Ledger, spy: Spy, cut: str) -> None:
     session = Session(task_id="imported", created_at="2020", entries=[ENTRY, PLAIN])
@@ -382,6 +392,7 @@ def test_the_time_is_the_servers(store: PostgresUnderTest, monkeypatch: pytest.M
     real = postgres_connection.local_clock
     monkeypatch.setattr(postgres_connection, "local_clock", lambda: real() - 3_000_000)
     ledger = store.open()
+    assert abs(ledger.store._pool._idle[0].offset - 3_000_000) < 1_000_000
     for _ in range(3):
         ledger.append("t", ENTRY)
     with store.shared.connect(store.database) as connection:

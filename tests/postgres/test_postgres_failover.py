@@ -140,6 +140,23 @@ def test_a_reader_of_a_standby(pair: Pair) -> None:
         Ledger.open(pair.standby.url("postgres"))
 
 
+def test_a_primary_that_takes_no_writes_for_a_while(pair: Pair) -> None:
+    with Ledger.open(pair.url) as ledger:
+        ledger.append("paused", ENTRY)
+        pair.primary.configure({"default_transaction_read_only": "on"})
+        pair.primary.reload()
+        time.sleep(0.3)
+        heads: list[int] = []
+        thread = threading.Thread(target=lambda: heads.append(ledger.append("paused", ENTRY).position))
+        thread.start()
+        time.sleep(0.3)
+        assert heads == []
+        pair.primary.configure({"default_transaction_read_only": "off"})
+        pair.primary.reload()
+        thread.join(30)
+        assert heads == [2]
+
+
 def test_the_primary_is_killed_under_load(pair: Pair, tmp_path: Path, storm: bool) -> None:
     running = [Appenders(pair.url, tmp_path / f"out{n}", n, threads=4, tasks=12) for n in range(2)]
     outs = [one.out for one in running]

@@ -14,6 +14,7 @@ from support.contract import ENTRY
 from support.postgres import Servers, Shared
 from tallystick import Ledger, StoreUnavailableError
 from tallystick.stores import postgres, postgres_connection, postgres_faults, postgres_schema, postgres_setup
+from tallystick.stores.postgres_schema import partition_of, session_key
 from tallystick.stores.postgres_setup import initialise
 
 
@@ -148,6 +149,27 @@ def test_two_of_the_newer_version_migrate_once(shared: Shared, database: str, ve
     opened[0].verify()
     for one in opened:
         one.close()
+
+
+def test_a_migration_waits_for_appends_under_way(shared: Shared, database: str, version_2: Callable[[], None]) -> None:
+    with Ledger.open(shared.url(database)) as ledger:
+        ledger.append("t", ENTRY)
+        digit = partition_of(int.from_bytes(session_key(ledger.ledger_id, "t")))
+    done = threading.Event()
+    with shared.connect(database) as under_way:
+        under_way.execute("SET tallystick.schema = '1'")
+        under_way.execute("BEGIN")
+        under_way.execute(
+            f"INSERT INTO tallystick.record_{digit} (session, position, record, node, criterion_before, type_before)"
+            f" SELECT session, 2, record, node, 0, 0 FROM tallystick.record_{digit}"
+        )
+        version_2()
+        migrating = threading.Thread(target=lambda: (initialise(shared.url(database)), done.set()))
+        migrating.start()
+        assert not done.wait(0.5)
+        under_way.execute("ROLLBACK")
+        migrating.join(30)
+    assert done.is_set()
 
 
 OLD = """
