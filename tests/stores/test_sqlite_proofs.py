@@ -11,13 +11,13 @@ from tallystick import Ledger
 DIGEST = bytes(32)
 
 
+DATA = Path(__file__).parents[1] / "data"
+
+
 def first_schema(path: Path) -> None:
-    """A ledger as schema 1 made it: without the index."""
-    with Ledger.open(str(path)) as ledger:
-        ledger.append("a", ENTRY)
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("DROP TABLE local_proof")
-    connection.execute("PRAGMA user_version = 1")
+    """A ledger as schema 1 had it, with a task `a`."""
+    connection = sqlite3.connect(path)
+    connection.executescript((DATA / "schema" / "sqlite-1.sql").read_text("ascii"))
     connection.close()
 
 
