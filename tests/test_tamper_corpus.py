@@ -38,6 +38,11 @@ def test_the_corpus_is_large_and_names_each_manipulation_once() -> None:
     assert len({row["manipulation"] for row in CORPUS}) == len(CORPUS)
 
 
+def test_the_table_in_the_documentation_is_this_corpus() -> None:
+    page = (HERE.parent / "docs/explanation/tamper-table.md").read_text(encoding="utf-8").splitlines()
+    assert page[2:] == [f"| {row['manipulation']} | {row['of']} | {row['caught_by']} |" for row in CORPUS]
+
+
 HONEST = ("t", "u", "old", "later", "forked", "other")
 DRIVER = """
 import { readFile } from "node:fs/promises";

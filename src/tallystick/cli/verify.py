@@ -30,6 +30,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add_against(parser, "a checkpoint seen earlier, which the whole ledger must extend")
     parser.add_argument("--key", action="append", default=[], metavar="VKEY", help="a key that may have signed it")
     parser.add_argument(
+        "--trusted-keys", metavar="FILE", help="check scafld's signed receipts in imported sessions with these keys"
+    )
+    parser.add_argument(
         "--not-before", metavar="TIME|FILE", help="a bundle must be as of this time or checkpoint, or later"
     )
     parser.add_argument("--keys", metavar="FILE", help="such keys, a line each, or a C2SP tlog-policy")
@@ -48,6 +51,11 @@ def _verify(options: argparse.Namespace) -> int:
         raise InputError("--key and --keys say whose checkpoint counts", advice="name one with --against")
     from tallystick.verification import Fault
 
+    if options.trusted_keys:
+        from tallystick.cli.receipts import verify_receipts
+
+        with open_ledger(options) as ledger:
+            return verify_receipts(ledger, options)
     sessions: list[Verified] = []
     faults: list[Fault] = []
     progress = Progress("verifying")
