@@ -84,15 +84,18 @@ class Project:
     def prove(self, *criteria: str, code: int = 0, env: Mapping[str, str] | None = None) -> None:
         """Run the plan's commands, all of them where none is named, and expect them to end with that code."""
         for criterion in criteria or ("A", "B"):
-            done = subprocess.run(
-                notch_argv("run", "-c", criterion),
-                cwd=self.root,
-                env={**os.environ, **(env or {})},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=60,
-            )
-            assert done.returncode == code, done
+            assert self.run("-c", criterion, env=env) == code
+
+    def run(self, *args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> int:
+        """The exit code of `notch run ARGS`."""
+        return subprocess.run(
+            notch_argv("run", *args),
+            cwd=cwd or self.root,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+        ).returncode
 
     def gate(self, *args: str, env: Mapping[str, str] | None = None) -> Verdict:
         """The gate's answer; its exit code has to fit."""

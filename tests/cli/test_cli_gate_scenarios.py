@@ -14,16 +14,6 @@ from support.command import notch_argv
 from support.repository import GitRepo
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return Project.prepare(tmp_path_factory.mktemp("template") / "project")
-
-
-@pytest.fixture
-def project(template: Project, tmp_path: Path) -> Project:
-    return template.copy(tmp_path / "project")
-
-
 PYTHON_SAYS = 5 if sys.version_info >= (3, 12) else 0
 """What unittest ends with where all tests were skipped."""
 BOTH = {"A": "pass", "B": "pass"}
