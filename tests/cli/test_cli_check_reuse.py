@@ -209,6 +209,26 @@ def test_an_interrupted_run_there_does_not_leave_it_standing(project: Project) -
     (project.outside / "block").unlink()
 
 
+def test_a_killed_run_here_does_not_leave_a_citation_standing(project: Project) -> None:
+    project.plan({"tests": run(project.counted("tests", f"while [ -e {project.outside}/block ]; do sleep 0.02; done"))})
+    project.begin("one")
+    for _ in range(5):
+        project.notch("record", "--type", "note", "--reason", "so that its positions are higher")
+    project.notch("check")
+    project.repo.git("checkout", "-q", "-b", "two")
+    project.notch("check")
+    (project.outside / "block").touch()
+    running = project.start("run", "-c", "tests")
+    while project.runs("tests") < 2:
+        time.sleep(0.02)
+    running.process.kill()
+    running.process.wait()
+    (project.outside / "block").unlink()
+    assert project.states() == {"tests": "interrupted"}
+    done = project.notch("check")
+    assert "check: 1 run\n" in done.stdout, "an interrupted one is run, not cited"
+
+
 def test_what_counted_less_than_before_is_not_cited(project: Project) -> None:
     count = project.outside / "count"
     count.write_text("5")

@@ -123,7 +123,8 @@ class World:
         return root
 
     def step(self) -> None:
-        kinds = (self.edit,) * 3 + (self.some_run,) * 6 + (self.cite,) * 5 + (self.environment, self.commit, self.erase)
+        kinds = (self.some_run,) * 12 + (self.cite,) * 8 + (self.edit,) * 4
+        kinds += (self.environment, self.commit, self.erase)
         self.done.append(self.chance.choice(kinds)())
         self.check()
 
@@ -164,8 +165,12 @@ class World:
     def some_run(self) -> str:
         task = self.chance.choice([*TASKS])
         criterion = self.chance.choice(TASKS[task])
+        outcomes = ("pass",) * 9 + ("fail", "cut", "killed")
+        if self.citations and self.chance.random() < 0.5:  # what is cited is run again where it was shown
+            cited = self.chance.choice(self.citations[-3:])[2]
+            task, criterion, outcomes = cited.task, cited.criterion, ("pass", "pass", "fail", "fail", "cut", "killed")
         kind = self.chance.choice(("plain",) * 7 + ("moves", "touches"))
-        outcome = self.chance.choice(("pass",) * 9 + ("fail", "cut", "killed"))
+        outcome = self.chance.choice(outcomes)
         content, colour = read_content(self.root), os.environ.get("COLOUR")
         attempt = Attempt(task, criterion, inputs_of(criterion, content), colour, self._tick(), outcome)
         self.attempts.append(attempt)
