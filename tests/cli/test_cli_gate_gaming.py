@@ -101,9 +101,9 @@ def test_a_run_of_another_criterion_cannot_be_borrowed(project: Project) -> None
 @pytest.mark.parametrize("command", [("true",), ("sh", "-c", f"{A_COMMAND} || true"), (A_COMMAND, "#")])
 def test_another_command_shows_nothing(project: Project, command: tuple[str, ...]) -> None:
     break_a(project)
-    project.notch("run", "-c", "A", "--", *command, check=False)
+    assert project.run("-c", "A", "--", *command) in (0, 127)
     assert project.gate().states == {"A": "stale", "B": "pass"}
-    project.notch("run", "-t", "other", "-c", "A", "--", *command, check=False)
+    project.run("-t", "other", "-c", "A", "--", *command)
     verdict = project.gate("other")
     assert verdict.states["A"] == "missing"
     assert verdict.reason("A").startswith("only another command was run: ")
@@ -128,7 +128,7 @@ def test_the_plan_itself_cannot_swallow_the_exit_code(project: Project) -> None:
     project.prove("A")
     verdict = project.gate()
     assert verdict.states["A"] == "fail"
-    assert verdict.reason("A") == "1 of 3 tests failed: test_a.Test.test_one, although the exit code was 0"
+    assert verdict.reason("A") == "1 of 3 tests failed, although the exit code was 0"
 
 
 def test_an_executable_earlier_in_path_is_shown(project: Project, tmp_path: Path) -> None:
@@ -195,9 +195,7 @@ def test_a_new_criterion_in_the_tree_counts(project: Project) -> None:
 
 
 def test_policy_in_the_tree_does_not_count(project: Project) -> None:
-    project.repo.write(
-        "tallystick.toml", PLAN.replace("guarded", "nothing").replace("[gate]", "[gate]\nflaky_passes = 1")
-    )
+    project.repo.write("tallystick.toml", PLAN.replace("guarded", "nothing"))
     project.repo.write("guarded/rule.txt", "break\n")
     verdict = project.gate()
     assert ("protected", "guarded/rule.txt (modified) is protected") in verdict.objections
@@ -237,7 +235,6 @@ def test_results_of_another_branch_are_about_their_content(project: Project) -> 
 
 
 def test_a_beginning_without_an_end_never_leaves_an_older_pass_standing(project: Project) -> None:
-    _, details = newest(project, "run_started")
     with Ledger.open(str(project.ledger)) as ledger:
         started = next(one.entry for one in ledger.entries("work") if one.entry.criterion_id == "A")
         ledger.append("work", started.replace(id=""))

@@ -13,7 +13,6 @@ from gate_project import PLAN, Project
 from support.command import notch_argv
 from support.repository import GitRepo
 
-
 PYTHON_SAYS = 5 if sys.version_info >= (3, 12) else 0
 """What unittest ends with where all tests were skipped."""
 BOTH = {"A": "pass", "B": "pass"}
