@@ -180,7 +180,7 @@ class Ledger:
             )
             drafts = [seal(entry, self._random(SALTS_BYTES)) for entry in session.entries]
             return self.store.create(header, drafts)
-        held_header = decode_header(existing.header)
+        held_header = self._header(existing)
         if held_header.origin and held_header.created_at != session.created_at:
             raise InputError(
                 f"it was created at {session.created_at or 'no time'}, the one that is recorded at "

@@ -56,7 +56,8 @@ def test_importing_again_changes_nothing(store: StoreUnderTest, ledger: Ledger) 
     head = ledger.import_session(made())
     with nothing_written(store):
         assert ledger.import_session(made()) == head
-        assert ledger.import_session(made(ENTRIES[:3])) == head
+    with refused(store, InputError, "entry 4 was recorded here and is not in it"):
+        ledger.import_session(made(ENTRIES[:3]))
 
 
 def test_a_grown_session_appends_what_is_new(ledger: Ledger) -> None:
@@ -83,6 +84,14 @@ def test_after_an_entry_of_our_own_growth_is_refused(store: StoreUnderTest, ledg
     ledger.append("t", ENTRY)
     with refused(store, InputError, "entry 6 differs"):
         ledger.import_session(made((*ENTRIES, Entry(type="note"))))
+    with refused(store, InputError, "entry 6 was recorded here and is not in it"):
+        ledger.import_session(made())
+
+
+def test_a_session_that_began_at_another_time_is_another_one(store: StoreUnderTest, ledger: Ledger) -> None:
+    ledger.import_session(made())
+    with refused(store, InputError, "created at recently, the one that is recorded at long ago"):
+        ledger.import_session(made(created_at="recently"))
 
 
 def test_how_entries_compare_is_the_callers_choice(ledger: Ledger) -> None:
