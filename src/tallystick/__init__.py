@@ -14,8 +14,9 @@ if TYPE_CHECKING:
         TallystickError,
         TamperedError,
     )
-    from tallystick.ledger import Ledger, Recorded
+    from tallystick.ledger import Ledger
     from tallystick.model import Entry, Session
+    from tallystick.recorded import Recorded
     from tallystick.stores.base import Head
 
 __all__ = [
@@ -38,7 +39,7 @@ _HOMES = {
     "Entry": "tallystick.model",
     "Head": "tallystick.stores.base",
     "Ledger": "tallystick.ledger",
-    "Recorded": "tallystick.ledger",
+    "Recorded": "tallystick.recorded",
     "Session": "tallystick.model",
 }
 

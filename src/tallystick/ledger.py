@@ -7,13 +7,14 @@ import sys
 
 from tallystick.clock import format_time, now, parse_time
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
-from tallystick.location import find_ledger, place_for_new, prepare_folder, sqlite_path
+from tallystick.location import find_ledger, place_for_new
 from tallystick.model.entry import Entry
-from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.header import Header, decode_header
-from tallystick.model.record import PARTS, SALT_BYTES, SALTS_BYTES, missing_parts, open_entry, record_decoder, seal
+from tallystick.model.record import PARTS, SALT_BYTES, SALTS_BYTES, record_decoder, seal
 from tallystick.model.session import Replayer, Rules, Session, state_of
-from tallystick.proof.merkle import leaf_hash, read_root
+from tallystick.opening import open_store
+from tallystick.proof.merkle import read_root
+from tallystick.recorded import Recorded, State, StoredTree, open_row
 from tallystick.stores.base import HEAD_KEY, Head, IdempotencyKey, tip_from
 
 TYPE_CHECKING = False
@@ -28,55 +29,6 @@ if TYPE_CHECKING:
     from tallystick.verification import Fault, Verified
 
 KEY_LIMIT = 512
-
-
-class Recorded(Frozen):
-    """An entry as the ledger holds it."""
-
-    FIELDS = ("position", "at", "entry", "erased")
-    __slots__ = FIELDS
-
-    position: int
-    """Its place in the session, counted from 1."""
-    at: str
-    """When the store recorded it (RFC 3339, UTC)."""
-    entry: Entry
-    """The entry; erased parts read as empty."""
-    erased: tuple[str, ...]
-    """Which of `text`, `details`, `output` were erased."""
-
-    def __init__(self, position: int, at: str, entry: Entry, erased: tuple[str, ...] = ()) -> None:
-        set_once(self, "position", position)
-        set_once(self, "at", at)
-        set_once(self, "entry", entry)
-        set_once(self, "erased", erased)
-
-
-class State(Frozen):
-    """Where a task stands, from indexes alone."""
-
-    FIELDS = ("task_id", "ledger_id", "head", "criteria", "phases")
-    __slots__ = FIELDS
-
-    task_id: str
-    ledger_id: str
-    head: Head
-    """The session's head: what the state is as of."""
-    criteria: dict[str, StateRecord]
-    """The state of each criterion, by id, in byte order."""
-    phases: dict[str, StateRecord]
-    """The state of each phase, by id, in byte order."""
-
-    def __init__(
-        self,
-        task_id: str,
-        ledger_id: str,
-        head: Head,
-        criteria: dict[str, StateRecord],
-        phases: dict[str, StateRecord],
-    ) -> None:
-        for name, value in zip(self.FIELDS, (task_id, ledger_id, head, criteria, phases), strict=True):
-            set_once(self, name, value)
 
 
 class Ledger:
@@ -117,7 +69,7 @@ class Ledger:
             url, word = place_for_new(os.getcwd())
             if word:
                 print(f"notch: {word}", file=sys.stderr)
-        return cls(_open_store(url, create, read_only, clock, random), clock=clock, random=random)
+        return cls(open_store(url, create, read_only, clock, random), clock=clock, random=random)
 
     @property
     def ledger_id(self) -> str:
@@ -458,68 +410,3 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class StoredTree:
-    """A session's tree, read from its store: what proofs are made from."""
-
-    def __init__(self, store: Store, key: SessionKey) -> None:
-        self._store = store
-        self._key = key
-
-    def leaf(self, index: int) -> bytes:
-        """See `NodeReader.leaf`."""
-        return leaf_hash(self._row(index).record if index else self._key.header)
-
-    def node(self, index: int) -> bytes:
-        """See `NodeReader.node`."""
-        return self._row(index).node if index else self.leaf(0)
-
-    def _row(self, position: int) -> Row:
-        row = self._store.row(self._key, position)
-        if row is None:
-            raise TamperedError("the record is missing", task_id=self._key.task_id, position=position)
-        return row
-
-
-def open_row(row: Row, task_id: str, decode: Callable[[bytes], object], *, outputs: bool) -> Recorded:
-    """The entry that a stored row stands for. Raises TamperedError where it cannot be read."""
-    try:
-        record = decode(row.record)
-        entry = open_entry(record, row.sealed, outputs=outputs)
-    except InputError as error:
-        raise TamperedError(error.what, task_id=task_id, position=row.position) from None
-    return Recorded(row.position, record.at, entry, missing_parts(record, row.sealed))  # type: ignore[attr-defined]
-
-
-def _open_store(
-    url: str,
-    create: bool,
-    read_only: bool,
-    clock: Callable[[], str],
-    random: Callable[[int], bytes],
-) -> Store:
-    if url.startswith(("postgresql://", "postgres://")):
-        from tallystick.stores.postgres_url import require_psycopg
-
-        require_psycopg()
-        from tallystick.stores.postgres import PostgresStore
-
-        return PostgresStore(url, create=create, clock=clock, random=random, read_only=read_only)
-    path = sqlite_path(url)
-    if path is None:
-        if "://" in url:
-            raise InputError(
-                f"{url.partition(':')[0]!r} is not a store", advice="use sqlite:///, postgresql:// or a path"
-            )
-        path = url
-    if os.path.isfile(path) and not path.endswith(".db") and not os.path.exists(f"{path}-lock"):
-        from tallystick.stores.bundle import is_bundle, open_bundle
-
-        if is_bundle(path):
-            return open_bundle(path)
-    from tallystick.stores.sqlite import SqliteStore
-
-    if create and not os.path.exists(path):
-        prepare_folder(os.path.abspath(path))
-    return SqliteStore(path, create=create, clock=clock, random=random, read_only=read_only)

@@ -9,7 +9,7 @@ import pytest
 
 from support.command import Notch
 from tallystick import Entry, Ledger
-from tallystick.ledger import Recorded
+from tallystick.recorded import Recorded
 
 RESULTS = [("ac1", "fail"), ("ac1", "pass"), ("ac2", "pass"), ("ac1", "pass")]
 

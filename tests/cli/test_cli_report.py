@@ -11,7 +11,7 @@ import pytest
 from support.command import Notch
 from support.repository import GitRepo
 from tallystick import Ledger
-from tallystick.ledger import Recorded
+from tallystick.recorded import Recorded
 from tallystick.reports import read_report
 from tallystick.reports.base import Report
 

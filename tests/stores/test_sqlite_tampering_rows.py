@@ -12,8 +12,8 @@ import pytest
 from support.command import Notch
 from support.tampering import ANYWHERE, BITS, FULL, LENGTHS, MASK, TASKS, Case, Tamperer, flipped
 from tallystick import Head, Ledger, TamperedError
-from tallystick.ledger import StoredTree
 from tallystick.proof.merkle import read_edge
+from tallystick.recorded import StoredTree
 
 
 def test_rows_swapped(case: Case) -> None:

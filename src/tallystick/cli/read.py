@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from tallystick.ledger import Recorded, State
+    from tallystick.recorded import Recorded, State
 
 SHOWN_OUTPUT = 4000
 

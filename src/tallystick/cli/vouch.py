@@ -56,7 +56,7 @@ def _counting(case: Case) -> list[int]:
 
 def attest_entries(ledger: Ledger, task_id: str, positions: list[int], key: Key) -> Head:
     """Sign these entries of our own session and record that. Raises NotFoundError, InputError."""
-    from tallystick.ledger import StoredTree
+    from tallystick.recorded import StoredTree
     from tallystick.trust.statements import ATTESTATION, attest
 
     session = ledger.sessions_of(task_id)[0]

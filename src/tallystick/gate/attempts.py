@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from tallystick.ledger import Recorded
+    from tallystick.recorded import Recorded
 
 STARTED = "run_started"
 GIVEN_UP = "run_interrupted"

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tallystick.gate.plan import Criterion, TaskPlan
     from tallystick.gate.reuse import Sources
     from tallystick.gate.vouched import Vouched
-    from tallystick.ledger import Ledger, Recorded
+    from tallystick.ledger import Ledger
+    from tallystick.recorded import Recorded
     from tallystick.workspace import PendingSnapshot, Snapshot, Workspace
 
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tallystick.gate.attempts import Attempt
-    from tallystick.ledger import Ledger, Recorded
+    from tallystick.ledger import Ledger
+    from tallystick.recorded import Recorded
 
 RUNS = ("criterion", "run")
 """The types of entries that a run's result has."""

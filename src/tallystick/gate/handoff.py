@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tallystick.gate.freshness import CriterionState
     from tallystick.gate.history import SessionHistory
     from tallystick.gate.verdict import Verdict
-    from tallystick.ledger import Recorded
+    from tallystick.recorded import Recorded
 
 MAX_BYTES = 16 * 1024
 LEAST_BYTES = 2048

@@ -10,10 +10,10 @@ from __future__ import annotations
 from hashlib import sha256
 
 from tallystick.errors import CheckFailedError, InputError, StoreUnavailableError, TamperedError
-from tallystick.ledger import Recorded, StoredTree
 from tallystick.model.header import decode_header
 from tallystick.model.record import PARTS, VERSION, decode_record, missing_parts, open_entry
 from tallystick.proof.merkle import inclusion_proof, leaf_hash, read_edge, verify_inclusion
+from tallystick.recorded import Recorded, StoredTree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

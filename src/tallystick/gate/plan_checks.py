@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from tallystick.errors import InputError
 from tallystick.model.ids import ID_LIMIT, require_id
 from tallystick.model.secrets import looks_secret

@@ -17,6 +17,7 @@ from tallystick.gate.evidence import attempts_in
 from tallystick.gate.freshness import PASS, judge_criterion
 from tallystick.gate.grades import Grade
 from tallystick.gate.history import SessionHistory
+from tallystick.gate.vouched import Vouched
 from tallystick.model.frozen import Frozen, set_once
 
 TYPE_CHECKING = False
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tallystick.gate.attempts import Attempt
     from tallystick.gate.case import Case
     from tallystick.gate.plan import Criterion
-    from tallystick.ledger import Recorded
+    from tallystick.recorded import Recorded
 
 REUSE = "reuse"
 """The type of the entries that cite."""
@@ -153,7 +154,7 @@ class Sources:
             yield from self._lapsed(citation, "the session it is cited from is not here")
             return
         self._require_root(citation)
-        there = attempts_in(history, cited.entry.criterion_id)
+        there = self._graded(history, cited.entry.criterion_id)
         one = next((one for one in there if one.position == citation.position), None)
         if one is None or not is_citable(one):
             erased = not {"text", "details"}.isdisjoint(cited.erased)
@@ -168,6 +169,11 @@ class Sources:
                 yield other.replace(reason=f"{other.reason}; shown by {citation.task_id} #{other.position}")
             elif self._is_dead(other):
                 yield other
+
+    def _graded(self, history: SessionHistory, criterion_id: str) -> list[Attempt]:
+        """The attempts on a criterion there, with what trusted keys add to their grades there."""
+        vouched = Vouched(_Alone(history), self._case.plan.whole.keys)  # type: ignore[arg-type]
+        return vouched.graded(attempts_in(history, criterion_id))
 
     def _require_root(self, citation: Citation) -> None:
         assert self._case.ledger is not None
@@ -228,6 +234,17 @@ class Sources:
         return started.given_up or self._case.is_interrupted(started)
 
 
+class _Alone:
+    """One session where all of a task's are wanted."""
+
+    def __init__(self, history: SessionHistory) -> None:
+        self._history = history
+
+    def by_type(self, type_: str) -> list[tuple[SessionHistory, Recorded]]:
+        """See `Evidence.by_type`."""
+        return [(self._history, recorded) for recorded in self._history.by_type(type_, at_least=64)]
+
+
 def _is_watched(one: Attempt, command: str) -> bool:
     return one.kind == "result" and bool(one.run) and one.command == command
 
@@ -244,7 +261,7 @@ def find_proof(case: Case, criterion: Criterion) -> Citation | None:
     It is judged as it will be each time: with it, the criterion has to pass.
     """
     ledger = case.ledger
-    if ledger is None or criterion.manual or criterion.grade > Grade.OBSERVED:
+    if ledger is None or criterion.manual:
         return None
     inputs = case.content.digest(pathspecs(criterion.inputs))
     digest = proof_digest(criterion.command, inputs, case.content.environment(criterion.environment))

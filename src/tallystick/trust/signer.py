@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from tallystick.clock import now
 from tallystick.errors import CheckFailedError, InputError, StoreUnavailableError, TamperedError
-from tallystick.ledger import StoredTree
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.proof.checkpoint import Checkpoint, CheckpointLeaf
 from tallystick.proof.merkle import consistency_proof, leaf_hash, read_edge, read_root, verify_consistency
 from tallystick.proof.note import sign
+from tallystick.recorded import StoredTree
 from tallystick.stores.checkpoints import (
     LogTree,
     StoredCheckpoint,
