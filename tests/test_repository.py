@@ -71,9 +71,7 @@ def test_every_package_has_its_file() -> None:
 
 
 def test_there_is_no_drawer_for_everything() -> None:
-    assert [
-        name(path) for path in MODULES if path.stem in {"utils", "util", "helpers", "misc", "common"}
-    ] == []
+    assert [name(path) for path in MODULES if path.stem in {"utils", "util", "helpers", "misc", "common"}] == []
 
 
 @pytest.mark.parametrize("pattern", [MACHINE_PATH, REGISTRY_HOST], ids=["paths", "registries"])
@@ -119,9 +117,7 @@ def test_every_dependency_is_justified() -> None:
     for extra in project["optional-dependencies"].values():
         wanted += extra
     names = [re.split(r"[\[<>=;~ ]", requirement)[0] for requirement in wanted]
-    assert [
-        package for package in names if f"| [{package}](" not in page and f"[{package}](" not in page
-    ] == []
+    assert [package for package in names if f"| [{package}](" not in page and f"[{package}](" not in page] == []
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:

@@ -81,9 +81,7 @@ def test_a_python_out_of_range_is_not_taken(machine: Machine, version: str) -> N
 def test_no_python_at_all_is_said_in_one_line(machine: Machine) -> None:
     done = machine.run("venv")
     assert done.returncode == 1
-    assert done.stderr == (
-        "no Python 3.11 to 3.14 found: install one, or name it: make PYTHON=/path/to/python3 …\n"
-    )
+    assert done.stderr == ("no Python 3.11 to 3.14 found: install one, or name it: make PYTHON=/path/to/python3 …\n")
 
 
 def test_a_python_without_venv_names_the_package_to_install(machine: Machine) -> None:

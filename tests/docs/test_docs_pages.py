@@ -20,9 +20,7 @@ PAGES = [
 NOT_RUN = re.compile(r"(make|pip install|pipx install|uv tool install|git clone|cd)\b")
 """What may stand in a block of plain shell: what fetches the project or calls a target tested elsewhere."""
 
-LANGUAGES = frozenset(
-    {"console", "sh", "python", "toml", "json", "jsonl", "text", "xml", "yaml", "ini", "sql"}
-)
+LANGUAGES = frozenset({"console", "sh", "python", "toml", "json", "jsonl", "text", "xml", "yaml", "ini", "sql"})
 TARGETS = frozenset(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
