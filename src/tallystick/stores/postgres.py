@@ -182,8 +182,12 @@ class PostgresStore(PostgresReader):
 
     def _submit(self, work: Work) -> Head:
         self._require_writable()
-        if work.key is None and not any(is_salted(draft.sealed) for draft in work.drafts):
-            work.key = new_key()
+        if work.key is None:
+            for draft in work.drafts:
+                if is_salted(draft.sealed):
+                    break
+            else:
+                work.key = new_key()
         head: Head = self._track(work.task_id).commits.submit(work)
         return head
 
@@ -224,8 +228,8 @@ class PostgresStore(PostgresReader):
 
     def _commit(self, track: Track, requests: list[Request]) -> None:
         """Commit the group, however often that has to be tried. Raises what no further attempt can change."""
-        patience, misses, sent = Patience(self._retry_seconds), 0, False
         locked = track.standing is None or track.locking or _needs_lock(requests)
+        patience, misses, sent = None, 0, False
         while True:
             try:
                 self._attempt(track, requests, locked=locked)
@@ -240,6 +244,7 @@ class PostgresStore(PostgresReader):
                         advice="run notch verify",
                     ) from None
             except CannotConnectError as error:
+                patience = patience or Patience(self._retry_seconds)
                 if not error.passing or not patience.wait():
                     raise (_UnknownOutcome(error.what) if sent else nothing_recorded(error)) from None
             except (Interrupted, psycopg.Error) as error:
@@ -247,6 +252,7 @@ class PostgresStore(PostgresReader):
                     raise store_error(error, self._target) from None
                 sent = True
                 self._pool.drop_idle()
+                patience = patience or Patience(self._retry_seconds)
                 if not patience.wait():
                     raise _UnknownOutcome(self._said(error)) from None
             locked = True
@@ -383,12 +389,16 @@ def new_key() -> IdempotencyKey:
 
 def _needs_lock(requests: Sequence[Request]) -> bool:
     """Whether the requests are more than one statement's worth, or depend on what only the lock's holder sees."""
-    works = [request.work for request in requests]
-    return (
-        any(work.erase is not None or work.header is not None or work.attempts for work in works)
-        or sum(len(work.drafts) for work in works) >= COPY_ROWS
-        or any(has_artifact(draft.sealed.output) for work in works for draft in work.drafts)
-    )
+    count = 0
+    for request in requests:
+        work = request.work
+        if work.erase is not None or work.header is not None or work.attempts:
+            return True
+        for draft in work.drafts:
+            if has_artifact(draft.sealed.output):
+                return True
+        count += len(work.drafts)
+    return count >= COPY_ROWS
 
 
 def _groups(requests: Sequence[Request]) -> Iterator[list[Request]]:

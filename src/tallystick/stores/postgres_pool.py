@@ -33,6 +33,7 @@ class Pool:
         self._free = Condition()
         self._idle: list[Link] = []
         self._taken = 0
+        self._waiting = 0
         self._closed = False
 
     def take(self) -> Link:
@@ -55,13 +56,17 @@ class Pool:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
-        while not self._idle and self._taken >= self._size and not self._closed:
-            if not self._free.wait(deadline - time.monotonic()):
-                raise StoreUnavailableError(
-                    f"all {self._size} connections were in use for {WAIT_SECONDS:.0f} s",
-                    where=self._shown,
-                    advice="try again, or use fewer threads",
-                )
+        self._waiting += 1
+        try:
+            while not self._idle and self._taken >= self._size and not self._closed:
+                if not self._free.wait(deadline - time.monotonic()):
+                    raise StoreUnavailableError(
+                        f"all {self._size} connections were in use for {WAIT_SECONDS:.0f} s",
+                        where=self._shown,
+                        advice="try again, or use fewer threads",
+                    )
+        finally:
+            self._waiting -= 1
 
     def give_back(self, link: Link) -> None:
         """Return what `take` gave. One that is not idle, or old, is closed."""
@@ -71,7 +76,8 @@ class Pool:
             if usable and not self._closed:
                 self._idle.append(link)
                 link = None  # type: ignore[assignment]
-            self._free.notify()
+            if self._waiting:
+                self._free.notify()
         if link is not None:
             link.close()
 

@@ -70,7 +70,7 @@ class Miss(Exception):
 class Track:
     """What a store knows of one of our sessions between appends. One thread at a time changes it."""
 
-    __slots__ = ("commits", "inline", "key", "locking", "more", "standing", "statements", "task_id")
+    __slots__ = ("commits", "inline", "key", "locking", "more", "packed", "standing", "statements", "task_id")
 
     def __init__(self, ledger_id: str, task_id: str, perform: Callable[[Track, list[Request]], None]) -> None:
         self.task_id = task_id
@@ -79,6 +79,8 @@ class Track:
         self.commits = GroupCommit(lambda requests: perform(self, requests))
         self.standing: Standing | None = None
         """Where we left the session; None where we know nothing of it."""
+        self.packed = b""
+        """The tree's edge there."""
         self.inline: dict[str, int] = {}
         """The pointers in the head's row."""
         self.more = False
@@ -86,12 +88,12 @@ class Track:
         self.locking = False
         """Whether others were met on this session the last time."""
 
-    def accept(self, standing: Standing, inline: dict[str, int], more: bool) -> None:
+    def accept(self, standing: Standing, packed: bytes, inline: dict[str, int], more: bool) -> None:
         """Remember where a commit of ours left the session."""
         standing.pointers.update(standing.moved)
         standing.moved = {}
         standing.new = False
-        self.standing, self.inline, self.more = standing, inline, more
+        self.standing, self.packed, self.inline, self.more = standing, packed, inline, more
 
 
 class Loaded:
@@ -163,7 +165,7 @@ class PostgresBatch(Batch):
         """Work on a copy: a miss must leave what is remembered as it was."""
         session, tip = known.session, known.tip
         self._known = session
-        self._expected = (int8(tip.position), tip.edge.pack())
+        self._expected = (int8(tip.position), self._track.packed)
         copy = Standing(session, known.rules, Tip(tip.position, tip.at, tip.edge.copy()), known.pointers, new=False)
         self._standing[session.number] = copy
 
@@ -280,11 +282,12 @@ class PostgresBatch(Batch):
             done.attempts.append((position, record))
         append = None
         inline, more = self._inline, self._more
+        packed = standing.tip.edge.pack() if standing is not None else b""
         if standing is not None and standing.moved:
             inline, more, rows = self._place_pointers(standing)
             if self._loaded is not None and self._is_bulk():
                 self._copy()
-            append = self._append(standing, pack_pointers(inline, more), rows, said)
+            append = self._append(standing.tip, packed, pack_pointers(inline, more), rows, said)
         if self._loaded is None:
             if append is not None:
                 self._require_moved(link.run(*append))
@@ -296,7 +299,7 @@ class PostgresBatch(Batch):
         if link.unconfirmed:
             raise Interrupted("no standby confirmed the commit")
         if standing is not None:
-            self._track.accept(standing, inline, more)
+            self._track.accept(standing, packed, inline, more)
 
     def _require_moved(self, result: PGresult) -> None:
         if not result.ntuples:
@@ -317,17 +320,16 @@ class PostgresBatch(Batch):
         return inline, self._more or bool(rows), rows
 
     def _append(
-        self, standing: Standing, pointers: bytes, rows: dict[str, int], said: int | None
+        self, tip: Tip, packed: bytes, pointers: bytes, rows: dict[str, int], said: int | None
     ) -> tuple[Statement, Parameters]:
         assert self._expected is not None
-        tip = standing.tip
         head = (
             self._track.key,
             *self._expected,
             None if said is None else int8(said - EPOCH),
             int8(tip.position),
             tip.at.encode(),
-            tip.edge.pack(),
+            packed,
             pointers,
         )
         if len(self._rows) == 1 and len(self._keys) < 2 and not rows:
