@@ -10,6 +10,7 @@ import pytest
 
 from support.command import Notch, notch_argv
 from support.pushing import Pusher
+from tallystick.cli import main
 
 CRITERIA = ("a", "b")
 
@@ -350,10 +351,17 @@ def test_the_plumbing_answers_in_a_word(shown: Pusher, notch: Notch) -> None:
         (["run", "commit-msg"], "no such hook"),
     ],
 )
-def test_bad_usage(pusher: Pusher, notch: Notch, arguments: list[str], says: str) -> None:
-    done = notch("hook", *arguments, code=2)
-    assert says in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+def test_bad_usage(
+    pusher: Pusher,
+    arguments: list[str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(pusher.repo.root)
+    assert main(["hook", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
 
 
 def test_outside_git_there_are_no_hooks(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from support.command import Notch, notch_argv
 from support.pushing import Pusher
+from tallystick.cli import main
 
 WITNESS = """\
 #!/bin/sh
@@ -158,19 +159,29 @@ def test_one_that_is_switched_off_stays_off(pusher: Pusher, notch: Notch, witnes
         (PYTHON, 0o755),
     ],
 )
-def test_taking_it_out_leaves_what_was_there(pusher: Pusher, notch: Notch, text: str | None, mode: int) -> None:
+def test_taking_it_out_leaves_what_was_there(
+    pusher: Pusher,
+    text: str | None,
+    mode: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(pusher.repo.root)
     if text is not None:
         hook(pusher).write_bytes(text.encode("utf-8", "surrogateescape"))
         hook(pusher).chmod(mode)
     before = everything(hook(pusher).parent)
-    notch("hook", "install", "git", "--pre-push", "--commit-msg")
+    assert main(["hook", "install", "git", "--pre-push", "--commit-msg"]) == 0
     after = everything(hook(pusher).parent)
     assert after != before
-    notch("hook", "install", "git", "--pre-push", "--commit-msg")
+    assert main(["hook", "install", "git", "--pre-push", "--commit-msg"]) == 0
     assert everything(hook(pusher).parent) == after
-    assert notch.json("hook", "uninstall", "git")["removed"] == ["pre-push", "commit-msg"]
+    capsys.readouterr()
+    assert main(["hook", "uninstall", "git", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["removed"] == ["pre-push", "commit-msg"]
     assert everything(hook(pusher).parent) == before
-    assert "nothing to take out" in notch("hook", "uninstall", "git").stdout
+    assert main(["hook", "uninstall", "git"]) == 0
+    assert "nothing to take out" in capsys.readouterr().out
 
 
 def test_what_was_added_since_stays(pusher: Pusher, notch: Notch) -> None:
