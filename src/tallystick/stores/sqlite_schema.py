@@ -220,10 +220,8 @@ def version(connection: sqlite3.Connection, where: str) -> int:
     Raises StoreUnavailableError for a database that is not a ledger, or one from a later version, and
     TamperedError for a version that never was.
     """
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    found, application, objects = _identity(connection)
     if application != APPLICATION_ID:
-        (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if objects or found:
             raise StoreUnavailableError("this SQLite database is not a ledger", where=where, advice="name another file")
         return 0
@@ -236,6 +234,21 @@ def version(connection: sqlite3.Connection, where: str) -> int:
     if found < 1:
         raise TamperedError(f"the ledger's schema version is {found}", where=where)
     return int(found)
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """(schema version, application id, number of objects) as of one moment: others may make the ledger meanwhile."""
+    within = connection.in_transaction
+    if not within:
+        connection.execute("BEGIN")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    finally:
+        if not within and connection.in_transaction:
+            connection.execute("COMMIT")
+    return version, application, objects
 
 
 def _add_what_is_new(connection: sqlite3.Connection, version: int) -> None:
