@@ -153,6 +153,26 @@ def test_a_result_whose_inputs_were_written_meanwhile_is_not_cited(project: Proj
     assert project.runs("tests") == 2
 
 
+def test_what_a_trusted_key_stands_behind_there_stands_so_here(project: Project) -> None:
+    project.notch("init", "--no-plan")
+    project.notch("key", "new", "boss")
+    vkey = project.notch("key", "show", "boss").stdout.strip()
+    more = f'[keys.boss]\npublic = "{vkey}"\nroles = ["attest"]\n'
+    criterion = run(project.counted("tests"), 'inputs = ["a"]\ngrade = "attested"\n')
+    project.plan({"tests": criterion}, more=more)
+    project.begin("one")
+    project.notch("check", code=1)
+    project.repo.git("checkout", "-q", "-b", "early")
+    project.notch("check", code=1)
+    assert details(project, "early", "reuse") == [], "observed alone is not enough to be cited"
+    project.notch("attest", "one")
+    project.repo.git("checkout", "-q", "-b", "two")
+    done = project.notch("check")
+    assert "check: 1 reused" in done.stdout
+    gate = project.notch.json("gate")["criteria"][0]
+    assert (gate["state"], gate["grade"]) == ("pass", "attested")
+
+
 # --- what is cited later changes
 
 
