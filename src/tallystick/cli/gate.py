@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from tallystick.gate.verdict import Verdict
     from tallystick.ledger import Ledger
 
-FORMATS = ("text", "json", "markdown")
+FORMATS = ("text", "json", "markdown", "github", "gitlab", "junit")
+
+
+WHOLE = ("gitlab", "junit")
+"""Formats of reports that are files: an empty one would be none."""
 
 
 def open_case(options: argparse.Namespace, task_id: str, *, write: bool = False, required: bool = True) -> Case:
@@ -62,7 +66,7 @@ def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     add_task_argument(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing where the gate is open")
     parser.add_argument("--full", action="store_true", help="verify all of the task's history, not only its head")
-    parser.add_argument("--format", choices=FORMATS, help="default: text")
+    parser.add_argument("--format", choices=FORMATS, help="default: text; github also writes summary and outputs")
     parser.add_argument(
         "--head", action="append", default=[], metavar="POSITION:ROOT", help="a head that the history must extend"
     )
@@ -84,7 +88,7 @@ def _gate(options: argparse.Namespace) -> int:
         verdict = judged(case, seen, heads=options.head, full=options.full)
         if case.ledger is not None and verdict.head is not None and not verdict.tampered:
             seen.remember(case.ledger, task_id, verdict.head)
-    if not (options.quiet and verdict.open):
+    if not (options.quiet and verdict.open) or options.format in WHOLE:
         _print(verdict, "json" if options.json else options.format or "text")
     return verdict.exit_code
 
@@ -148,6 +152,10 @@ def _print(verdict: Verdict, format_: str) -> None:
         print_json(verdict.to_dict())
     elif format_ == "markdown":
         print("\n".join(render.markdown(verdict)))
+    elif format_ in ("github", "gitlab", "junit"):
+        from tallystick.cli.gate_ci import print_for_ci
+
+        print_for_ci(verdict, format_)
     else:
         print("\n".join(render.text(verdict, paint)))
 
