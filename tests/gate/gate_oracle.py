@@ -102,7 +102,11 @@ class Oracle:
         """A run ends: what it left, and whether its inputs moved."""
         before, task = attempt.start, attempt.task
         own, elsewhere = self.own.setdefault(task, {}), self._elsewhere(task)
-        made = {p: f[1] for p, f in after.content.items() if after.untracked(p) and p not in before.content}
+        made = {
+            path: file[1]
+            for path, file in after.content.items()
+            if after.untracked(path) and path not in before.content and not path.endswith(".swp")
+        }
         left: dict[str, bytes] = {}
         for path in {*own, *elsewhere}:
             was, now = before.content.get(path), after.content.get(path)
@@ -144,6 +148,8 @@ class Oracle:
 
     def is_product(self, task: str, path: str, at: Moment, own: Mapping[str, set[bytes]] | None = None) -> bool:
         data = at.content[path][1]
+        if path.endswith(".swp") and at.untracked(path):
+            return True  # an editor's
         own = self.own.get(task, {}) if own is None else own
         if data in own.get(path, ()):
             return True
@@ -232,6 +238,8 @@ class Oracle:
 
     def _no_input_then(self, one: Attempt, path: str, now: Moment) -> bool:
         """What other tasks' runs left counts only where git does not know it, neither then nor now."""
+        if path.endswith(".swp") and path not in now.content:
+            return True
         if path in one.left:
             return True  # whatever stood there before it, the run itself wrote it
         if path in now.tracked and path in one.start.content:

@@ -14,8 +14,8 @@ from gate_world import World, prepared
 
 from tallystick.gate import products
 
-EPISODES = 30
-STEPS = 60
+EPISODES = 25
+STEPS = 80
 STORM_SECONDS = float(os.environ.get("TALLYSTICK_TEST_STORM_SECONDS", "600"))
 
 

@@ -1,9 +1,11 @@
-"""What runs leave behind: files that are no inputs while they are as a run left them."""
+"""What runs and editors leave behind: files that are no inputs while they are as those left them."""
 
 from __future__ import annotations
 
+import re
+
 from tallystick.workspace.changes import products
-from tallystick.workspace.paths import path_bytes
+from tallystick.workspace.paths import path_bytes, path_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +20,25 @@ PRODUCTS_KEPT = 5_000
 """More files than this are not named in one entry: whoever leaves so many has git ignore them."""
 
 
+_EDITORS = re.compile(
+    rb"""
+    \.[^/]+\.sw[a-px] | 4913 | [^/]+~          # vim, and backups of many
+    | \.\#[^/]+ | \#[^/]+\#                     # emacs: locks, and what is not saved yet
+    | [^/]+___jb_(?:tmp|old)___ | \.~lock\.[^/]+\#
+    | \.DS_Store | Thumbs\.db | \.nfs[0-9a-f]+ | \.fuse_hidden[0-9a-f]+
+    """,
+    re.VERBOSE,
+)
+
+
+def is_editors(path: str | bytes) -> bool:
+    """Whether a file is one that editors, desktops and file systems keep beside the files of others."""
+    name = (path if isinstance(path, bytes) else path_bytes(path)).rpartition(b"/")[2]
+    return _EDITORS.fullmatch(name) is not None
+
+
 class Products:
-    """What recorded runs left, as far as it concerns the content in front of us.
+    """What recorded runs left, as far as it concerns the content in front of us, and what editors keep beside it.
 
     `own` are those of the task's own runs. `elsewhere` are those of other tasks in the same work tree; they count
     only for files that git does not know, since a file of that path on another branch is another file.
@@ -34,28 +53,31 @@ class Products:
     def left_out(self, snapshot: Snapshot) -> dict[str, frozenset[str]]:
         """What does not count as input in that content: path -> blob ids."""
         found = dict(self.own)
-        if self.elsewhere:
-            untracked = snapshot.untracked()
-            for path, blobs in self.elsewhere.items():
-                if path_bytes(path) in untracked:
-                    found[path] = found.get(path, frozenset()) | blobs
+        untracked = snapshot.untracked()
+        for path, blobs in self.elsewhere.items():
+            if path_bytes(path) in untracked:
+                found[path] = found.get(path, frozenset()) | blobs
+        for name in filter(is_editors, untracked):
+            path = path_text(name)
+            found[path] = found.get(path, frozenset()) | {snapshot.blob(path)}
         return found
 
 
 class Left:
     """What one run left, seen from the content before it, the one after it, and what earlier runs had left."""
 
-    __slots__ = ("before", "made", "products")
+    __slots__ = ("_after", "before", "made", "products")
 
     def __init__(self, before: Snapshot, after: Snapshot, known: Products) -> None:
         self.before = known.left_out(before)
         """What did not count as input before it: path -> blob ids."""
+        self._after = known.left_out(after)
         self.made: dict[str, str] = {}
         """Its own: untracked files that first appeared, and products of earlier runs that it wrote anew."""
         self.products: dict[str, str] = {}
         """What is recorded of it: its own, and whatever else it found to be a product or makes one of."""
         if before.fingerprint() != after.fingerprint():
-            self.made = products(before, after)
+            self.made = {path: blob for path, blob in products(before, after).items() if not is_editors(path)}
             self._compare(before, after, known)
         self.products.update(self.made)
         untracked = after.untracked() if known.elsewhere else ()
@@ -79,8 +101,9 @@ class Left:
     def excused(self) -> dict[str, frozenset[str]]:
         """What may differ after the run without an input having moved: path -> blob ids."""
         found = dict(self.before)
-        for path, blob in self.made.items():
-            found[path] = found.get(path, frozenset()) | {blob}
+        made = {path: frozenset((blob,)) for path, blob in self.made.items()}
+        for path, blobs in (*self._after.items(), *made.items()):
+            found[path] = found.get(path, frozenset()) | blobs
         return found
 
     def recorded(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tallystick.capture.products import is_editors
 from tallystick.gate.attempts import as_object
 from tallystick.gate.patterns import uncovered, whole_tree
 
@@ -94,12 +95,15 @@ class ContentInFront:
         found = changed_paths(self.workspace, then, self.snapshot, pathspecs(patterns))
         if found is None or content.get("changes_left_out"):
             return None
-        if not self.left_out:
-            return found
 
         def counts(path: str) -> bool:
-            excused = self._no_input(path, self.snapshot.blob(path))
-            return not (excused and (path in left or self._no_input(path, self._then(path, *then))))
+            if not self._no_input(path, self.snapshot.blob(path)):
+                return True
+            if path in left:
+                return False
+            if is_editors(path):
+                return bool(self._then(path, then[0], {}))
+            return not self._no_input(path, self._then(path, *then))
 
         return [part for change in found for part in _counted(change, counts)]
 
