@@ -14,12 +14,12 @@ from tallystick.model.record import PARTS, SALT_BYTES, SALTS_BYTES, record_decod
 from tallystick.model.session import Replayer, Rules, Session, state_of
 from tallystick.opening import open_store
 from tallystick.proof.merkle import read_root
-from tallystick.recorded import Recorded, State, StoredTree, open_row
+from tallystick.recorded import Recorded, State, StoredTree, Watched, open_row
 from tallystick.stores.base import HEAD_KEY, Head, IdempotencyKey, tip_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -251,6 +251,34 @@ class Ledger:
                 if outputs:
                     self._complete(key, row, outputs)
                 yield open_row(row, task_id, decode, outputs=outputs)
+
+    def watch(
+        self,
+        tasks: str | Iterable[str] | None = None,
+        *,
+        after: Mapping[str, int] | None = None,
+        outputs: bool = True,
+        interval: float = 1.0,
+        stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Watched]:
+        """Every entry of these tasks (default: of all), then each as it is appended, by whomever; never ends.
+
+        `after`: by task, the position after which to begin (default: with the first entry). Whoever keeps the
+        positions he has dealt with, and begins after them, misses nothing. `stop` is asked about every
+        `interval` seconds whether to end.
+        """
+        only = None if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
+        done = {key.number: position for task, position in (after or {}).items() if (key := self.store.find(task))}
+        for moved in self.store.changes(done, only=only, interval=interval):
+            for key, position in moved:
+                for rows in self.store.rows(key, done.get(key.number, 0) + 1, position, outputs=outputs):
+                    for row in rows:
+                        self._complete(key, row, outputs)
+                        one = open_row(row, key.task_id, record_decoder(1), outputs=outputs)
+                        yield Watched(one.position, one.at, one.entry, one.erased, key.task_id)
+                done[key.number] = position
+            if stop is not None and stop():
+                return
 
     def _complete(self, key: SessionKey, row: Row, outputs: bool) -> None:
         sealed = row.sealed

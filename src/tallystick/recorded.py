@@ -37,6 +37,20 @@ class Recorded(Frozen):
         set_once(self, "erased", erased)
 
 
+class Watched(Recorded):
+    """An entry as it was appended, of one task among others."""
+
+    FIELDS = (*Recorded.FIELDS, "task_id")  # type: ignore[assignment]
+    __slots__ = ("task_id",)
+
+    task_id: str
+    """The task it was appended to."""
+
+    def __init__(self, position: int, at: str, entry: Entry, erased: tuple[str, ...], task_id: str) -> None:
+        super().__init__(position, at, entry, erased)
+        set_once(self, "task_id", task_id)
+
+
 class State(Frozen):
     """Where a task stands, from indexes alone."""
 

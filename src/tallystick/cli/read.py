@@ -6,13 +6,14 @@ import sys
 
 from tallystick.cli.context import open_ledger, position_of, task_of
 from tallystick.cli.parser import Command, add_task_argument
-from tallystick.cli.terminal import ago, bold, paint, print_json, table
+from tallystick.cli.terminal import ago, bold, paint, print_json, shorten, table
 from tallystick.model.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from tallystick.ledger import Ledger
     from tallystick.recorded import Recorded, State
 
 SHOWN_OUTPUT = 4000
@@ -56,6 +57,7 @@ def state_json(state: State) -> dict[str, object]:
 def _log_arguments(parser: argparse.ArgumentParser) -> None:
     add_task_argument(parser)
     parser.add_argument("-n", "--number", type=_count, metavar="N", help="only the newest N entries")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with each entry as it is recorded")
 
 
 def _count(text: str) -> int:
@@ -70,6 +72,8 @@ def _log(options: argparse.Namespace) -> int:
     with open_ledger(options) as ledger:
         last = ledger.head(task_id).position
         start = 1 if options.number is None else max(1, last - options.number + 1)
+        if options.follow:
+            return _follow(ledger, task_id, start - 1, as_json=options.json)
         found = ledger.entries(task_id, start, outputs=False)
         if options.json:
             import json
@@ -80,18 +84,29 @@ def _log(options: argparse.Namespace) -> int:
                 separator = ",\n"
             sys.stdout.write("[]\n" if separator == "[" else "]\n")
             return 0
-        rows = [
-            (
-                str(one.position),
-                ago(one.at),
-                one.entry.type,
-                one.entry.criterion_id or one.entry.phase_id,
-                one.entry.status,
-                _what(one),
-            )
-            for one in found
-        ]
+        rows = [_log_row(one, ago(one.at)) for one in found]
     table(("#", "when", "type", "names", "status", "what"), rows, kind=4)
+    return 0
+
+
+def _log_row(one: Recorded, when: str) -> tuple[str, ...]:
+    entry = one.entry
+    return str(one.position), when, entry.type, entry.criterion_id or entry.phase_id, entry.status, _what(one)
+
+
+def _follow(ledger: Ledger, task_id: str, after: int, *, as_json: bool) -> int:
+    """Print each entry on a line of its own, until the user has seen enough."""
+    import json
+
+    try:
+        for one in ledger.watch(task_id, after={task_id: after}, outputs=False):
+            if as_json:
+                line = json.dumps({"task_id": one.task_id, **recorded_json(one)}, ensure_ascii=False)
+            else:
+                line = "  ".join(shorten(cell, 200) for cell in _log_row(one, one.at) if cell)
+            print(line, flush=True)
+    except KeyboardInterrupt:
+        return 0
     return 0
 
 

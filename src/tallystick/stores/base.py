@@ -305,5 +305,14 @@ if TYPE_CHECKING:
             Nothing is known of them but that they were kept: whoever uses one verifies it where it stands.
             """
 
+        def changes(
+            self, known: Mapping[int, int], *, only: Sequence[str] | None = None, interval: float = 1.0
+        ) -> Iterator[list[tuple[SessionKey, int]]]:
+            """Our sessions whose heads lie beyond where `known` (number → position) has them, as they move, for ever.
+
+            Each with its head's position. `only`: those of these tasks. A list is empty where nothing moved for
+            about `interval` seconds.
+            """
+
         def close(self) -> None:
             """Give the connections back. The store can no longer be used."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError
 from tallystick.model.header import decode_header
 from tallystick.model.record import Sealed, decode_record
@@ -12,7 +14,7 @@ from tallystick.stores.checkpoints import NoLog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, NoReturn
 
     from tallystick.stores.base import Head
@@ -86,6 +88,16 @@ class BundleStore:
     def newest_sessions(self, count: int) -> list[SessionKey]:
         """See `Store.newest_sessions`."""
         return [self._key][:count]
+
+    def changes(
+        self, known: Mapping[int, int], *, only: Sequence[str] | None = None, interval: float = 1.0
+    ) -> Iterator[list[tuple[SessionKey, int]]]:
+        """See `Store.changes`. A bundle never changes."""
+        if (only is None or self._key.task_id in only) and len(self._rows) > known.get(1, -1):
+            yield [(self._key, len(self._rows))]
+        while True:
+            yield []
+            time.sleep(interval)
 
     def tip(self, session: SessionKey) -> Tip:  # noqa: ARG002 - there is one
         """See `Store.tip`."""

@@ -40,7 +40,7 @@ from tallystick.stores.postgres_writer import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from tallystick.model.header import Header
@@ -350,6 +350,14 @@ class PostgresStore(PostgresReader):
                 " SELECT * FROM unnest(%s::bytea[], %s::bigint[], %s::bytea[]) ON CONFLICT DO NOTHING RETURNING 1",
                 (sessions, positions, digests),
             )
+
+    def changes(
+        self, known: Mapping[int, int], *, only: Sequence[str] | None = None, interval: float = 1.0
+    ) -> Iterator[list[tuple[SessionKey, int]]]:
+        """See `Store.changes`."""
+        from tallystick.stores.postgres_watching import Watcher
+
+        return Watcher(self._connect, self.ledger_id, known, only, interval).changes()
 
     # --- life
 

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
     from _thread import RLock
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from tallystick.stores.base import Tip
@@ -104,6 +104,14 @@ class SqliteReader:
             kinds=_SESSION_KINDS,
         )
         return [SessionKey(*row) for row in rows]
+
+    def changes(
+        self, known: Mapping[int, int], *, only: Sequence[str] | None = None, interval: float = 1.0
+    ) -> Iterator[list[tuple[SessionKey, int]]]:
+        """See `Store.changes`."""
+        from tallystick.stores.sqlite_watching import changes
+
+        return changes(self._query, self.ledger_id, known, only, interval)
 
     def tip(self, session: SessionKey) -> Tip:
         """See `Store.tip`."""
