@@ -106,14 +106,18 @@ class Run:
 class RunResult:
     """How a recorded run ended, where it stands in the ledger, and the content that it left."""
 
-    __slots__ = ("after", "finished", "head", "reason", "status")
+    __slots__ = ("after", "finished", "head", "left", "reason", "status")
 
-    def __init__(self, finished: Finished, head: Head, judgement: Judgement, after: Snapshot) -> None:
+    def __init__(
+        self, finished: Finished, head: Head, judgement: Judgement, after: Snapshot, *, left: bool = False
+    ) -> None:
         self.finished = finished
         self.head = head
         self.status = judgement.status
         self.reason = judgement.reason
         self.after = after
+        self.left = left
+        """Whether it left products."""
 
 
 class NotRecordedError(TallystickError):
@@ -215,7 +219,7 @@ def run_command(
             remember_proof(ledger, run.task_id, head.position, result)
     except TallystickError as error:
         raise NotRecordedError(error, finished) from None
-    return RunResult(finished, head, judgement, after)
+    return RunResult(finished, head, judgement, after, left="products" in told)
 
 
 def masked(entry: Entry, mask: SecretMask) -> Entry:

@@ -22,7 +22,7 @@ from tallystick.model.entry import Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from tallystick.capture.products import Products
@@ -72,6 +72,9 @@ class Bounds:
         """The positions of what this check itself appended since."""
         self.abandoned = False
         """Whether what runs is being ended, and shows nothing."""
+        self.left: set[int] = set()
+        """The positions of results of ours that left products."""
+        self._products = _OwnProducts(case.task_id, self.first, case.evidence.products())
         self._case = case
 
     def look(self, snapshot: Snapshot) -> Case:
@@ -87,6 +90,17 @@ class Bounds:
         )
         case.content.take_environment_of(self._case.content)
         return case
+
+    def products(self, *snapshots: Snapshot) -> Products:
+        """What runs left, as far as it may lie in that content; see `known_products`."""
+        known = self._products
+        position = self.ledger.head(self.task_id).position if known.position or self.ours else 0
+        news = range(known.position + 1, position + 1)
+        if not all(one in self.ours and one not in self.left for one in news):
+            evidence = Evidence(self.ledger, self.task_id)
+            position = evidence.own.head.position if evidence.own else 0
+            known = self._products = _OwnProducts(self.task_id, position, evidence.products())
+        return known_products(self.ledger, known, *snapshots)
 
     def append(self, entry: Entry, *, after: int | None = None) -> Head:
         """Append an entry of ours, `after` a position where one is given."""
@@ -150,7 +164,7 @@ class ClaimedRun:
             cwd=bounds.workspace.root,
             patterns=pathspecs(criterion.inputs),
             environment=criterion.environment.as_dict(),
-            products=self._products,
+            products=bounds.products,
             judge=self._judge,
         )
         return run_command(
@@ -164,10 +178,6 @@ class ClaimedRun:
             on_output=lambda output: self._heard(criterion, output),
             begin=lambda entry: self._claim(entry, snapshot),
         )
-
-    def _products(self, *snapshots: Snapshot) -> Products:
-        ledger, task_id = self._bounds.ledger, self._bounds.task_id
-        return known_products(ledger, Evidence(ledger, task_id), *snapshots)
 
     def _judge(self, finished: Finished) -> Judgement:
         if self._bounds.abandoned:
@@ -208,6 +218,19 @@ class ClaimedRun:
             details={"run": {"started": self.started.position}},
         )
         return self._bounds.append(entry)
+
+
+class _OwnProducts:
+    """What the task's own runs had left up to a position: reading that anew for each run takes a while."""
+
+    def __init__(self, task_id: str, position: int, found: Mapping[str, frozenset[str]]) -> None:
+        self.task_id = task_id
+        self.position = position
+        self._found = found
+
+    def products(self) -> Mapping[str, frozenset[str]]:
+        """See `Evidence.products`."""
+        return self._found
 
 
 class _Ready:

@@ -9,11 +9,21 @@ from tallystick.workspace.paths import path_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Protocol
 
     from tallystick.gate.evidence import Evidence
     from tallystick.ledger import Ledger
     from tallystick.workspace import Snapshot
+
+    class OwnProducts(Protocol):
+        """Who knows what a task's own runs left: its `Evidence`, or somebody who asked that."""
+
+        task_id: str
+
+        def products(self) -> Mapping[str, frozenset[str]]:
+            """See `Evidence.products`."""
+
 
 SESSIONS = 16
 """Of how many other tasks the newest runs are looked at: those that were begun last."""
@@ -21,7 +31,7 @@ ENTRIES = 32
 """How many of their newest entries."""
 
 
-def known_products(ledger: Ledger | None, evidence: Evidence, *snapshots: Snapshot) -> Products:
+def known_products(ledger: Ledger | None, evidence: OwnProducts, *snapshots: Snapshot) -> Products:
     """What runs left, as far as it may lie in some content.
 
     Other tasks of the ledger share the work tree: what their runs left stays there when the branch is switched. They

@@ -234,6 +234,8 @@ class Runner:
     # --- ends
 
     def _end(self, run: ClaimedRun, result: RunResult) -> None:
+        if result.left:
+            self._bounds.left.add(result.head.position)
         self._bounds.ours.add(result.head.position)
         self._seen, self._seen_at = result.after, time.monotonic()
         criterion = run.criterion
