@@ -48,6 +48,7 @@ GROUPS = {
     },
     "Set up": {
         "hook": Listed("hook", "have git ask the gate before a push"),
+        "completion": Listed("completion", "what your shell offers after notch: bash, zsh, fish"),
     },
 }
 
