@@ -173,6 +173,34 @@ def test_what_a_trusted_key_stands_behind_there_stands_so_here(project: Project)
     assert (gate["state"], gate["grade"]) == ("pass", "attested")
 
 
+def test_what_ci_showed_and_signed_is_not_run_again_here(project: Project) -> None:
+    """Another ledger's session, kept beside ours: a claim to us, unless a key that we trust stands behind it."""
+    project.notch("init", "--no-plan")
+    project.notch("key", "new", "ci")
+    vkey = project.notch("key", "show", "ci").stdout.strip()
+    project.plan({"tests": run(project.counted("tests"))}, more=f'[keys.ci]\npublic = "{vkey}"\nroles = ["attest"]\n')
+    project.begin("one")
+    project.notch("check")
+    here = GitRepo(project.outside / "here")
+    project.repo.clone(here.root)
+    here.git("checkout", "-q", "-b", "two")
+    bundle, signed = project.outside / "one.bundle", project.outside / "signed.bundle"
+    project.notch("export", "one", "--format", "bundle", "-o", bundle)
+    project.notch("attest", "one")
+    project.notch("export", "one", "--format", "bundle", "-o", signed)
+    project.notch("import", bundle, cwd=here.root)
+    project.notch("check", "unsigned", cwd=here.root)
+    assert project.runs("tests") == 2, "anybody could have made it up"
+    shutil.rmtree(here.root / ".tallystick")
+    project.notch("gate", "--accept-history", cwd=here.root, check=False)
+    project.notch("import", signed, cwd=here.root)
+    done = project.notch("check", cwd=here.root)
+    assert "check: 1 reused" in done.stdout, done.stdout
+    assert project.runs("tests") == 2
+    gate = project.notch.json("gate", cwd=here.root)["criteria"][0]
+    assert (gate["state"], gate["grade"]) == ("pass", "attested")
+
+
 # --- what is cited later changes
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tallystick.ledger import Ledger
     from tallystick.model.entry import Entry
+    from tallystick.stores.base import SessionKey
 
 NO_INPUTS = sha256(b"").hexdigest()
 """The inputs digest where no file matches: what depends on nothing that is known is never taken for the same."""
@@ -67,11 +68,13 @@ def remember_proof(ledger: Ledger, task_id: str, position: int, entry: Entry) ->
 
 def remember_all(ledger: Ledger) -> int:
     """Make the store's index anew from every session it holds; returns how many results it remembers."""
-    count = 0
-    for key in ledger.store.sessions():
-        entries = ledger.entries(key.task_id, outputs=False, ledger_id=key.ledger_id)
-        found = [(digest, key, one.position) for one in entries if (digest := digest_of(one.entry))]
-        if found:
-            ledger.store.remember_proofs(found)
-            count += len(found)
-    return count
+    return sum(remember_session(ledger, key) for key in ledger.store.sessions())
+
+
+def remember_session(ledger: Ledger, key: SessionKey) -> int:
+    """Have the store remember all passing results of one session; returns how many there are."""
+    entries = ledger.entries(key.task_id, outputs=False, ledger_id=key.ledger_id)
+    found = [(digest, key, one.position) for one in entries if (digest := digest_of(one.entry))]
+    if found:
+        ledger.store.remember_proofs(found)
+    return len(found)

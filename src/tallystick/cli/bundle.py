@@ -156,6 +156,7 @@ def _as_of(checkpoint: dict[str, Any] | None) -> str:
 
 def import_bundle(path: str, ledger: Ledger) -> dict[str, Any]:
     """Keep the bundle's session beside ours, read-only, once it verified. Raises what verifying raises."""
+    from tallystick.capture.proved import remember_session
     from tallystick.stores.bundle import open_bundle, require_complete
 
     adopt = getattr(ledger.store, "adopt", None)
@@ -165,6 +166,8 @@ def import_bundle(path: str, ledger: Ledger) -> dict[str, Any]:
     require_complete(store)
     key = next(store.sessions())
     fresh = adopt(store, key)
+    if (kept := ledger.store.find(key.task_id, key.ledger_id)) is not None:
+        remember_session(ledger, kept)
     head = store.verdict.head
     return {
         "file": path,
