@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import gate_oracle
@@ -25,10 +24,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an episode sets goes away with the test."""
     monkeypatch.setenv("GATE_CTL", "")
     monkeypatch.setenv("GATE_VALUE", "")
-    yield
 
 
 def test_the_oracle_remembers_as_much_of_other_tasks_as_the_gate() -> None:
