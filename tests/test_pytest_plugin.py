@@ -164,17 +164,17 @@ def test_what_changed_while_it_ran_is_bound_to_no_content(repo: GitRepo) -> None
     run_pytest(repo, "--notch")
     entry = entries(repo)[0]
     assert "inputs" not in entry.details["content"]
-    assert entry.reason == "1 tests passed; data changed while it ran"
+    assert entry.reason == "1 test passed; data changed while it ran"
 
 
 @pytest.mark.parametrize(
     ("text", "code", "status", "reason"),
     [
-        ("def test_one(: pass", 2, "fail", "1 of 1 tests failed: test_a.py"),
+        ("def test_one(: pass", 2, "fail", "1 of 1 test failed: test_a.py"),
         ("", 5, "fail", "no test was executed"),
         ("import pytest\npytest.skip('no', allow_module_level=True)", 5, "fail", "no test was executed (1 skipped)"),
         ("import pytest\ndef test_one(): pass\ndef test_two(): pytest.exit('enough')", 2, "interrupted", "before its"),
-        ("def test_one(): pass\ndef test_two(): raise KeyboardInterrupt", 2, "interrupted", "1 tests until then"),
+        ("def test_one(): pass\ndef test_two(): raise KeyboardInterrupt", 2, "interrupted", "1 executed until then"),
     ],
     ids=["broken", "empty", "skipped", "exit", "ctrl-c"],
 )

@@ -273,7 +273,7 @@ class Recorder:
             told["expected_failures"] = dict(self._expected)
         status, reason = judge_report(criterion.expect if criterion else Expectation(), told)
         if interrupted:
-            status, reason = "interrupted", f"it was ended before its end; {report.executed} tests until then"
+            status, reason = "interrupted", f"it was ended before its end; {report.executed} executed until then"
         bound = bound_by(criterion, ledger, self._task_id, planned=plan is not None)
         patterns = bound.get("patterns", ())
         left_out = bound["products"](after).left_out(after) if "products" in bound else None

@@ -20,6 +20,7 @@ NAMES_ROOM = 40_000
 FILES_NAMED = 100
 """How many of the files that one report lies in are named."""
 TOLD_NAMES = 3
+_ONE = {"tests": "test", "packages": "package", "targets": "target", "analyses": "analysis"}
 
 
 class ReportFile:
@@ -88,7 +89,9 @@ def failures_told(report: Mapping[str, Any]) -> str:
         listed = list(names.get("failed", ()))[:TOLD_NAMES]
         more = ", …" if bad > len(listed) and listed else ""
         told = f": {', '.join(map(str, listed))}{more}" if listed else ""
-        problems.insert(0, f"{bad} of {counts.get('executed', bad)} {report.get('unit', 'tests')} failed{told}")
+        problems.insert(
+            0, f"{bad} of {_counted(counts.get('executed', bad), report.get('unit', 'tests'))} failed{told}"
+        )
     return "; ".join(problems) or "the report says that it failed"
 
 
@@ -104,7 +107,12 @@ def judge_report(expect: Expectation, report: Mapping[str, Any]) -> tuple[str, s
     counts = report["counts"]
     skipped = f", {counts['skipped']} skipped" if counts.get("skipped") else ""
     flaky = f", {counts['flaky']} flaky" if counts.get("flaky") else ""
-    return "pass", f"{counts['executed']} {report['unit']} passed{skipped}{flaky}"
+    return "pass", f"{_counted(counts['executed'], report['unit'])} passed{skipped}{flaky}"
+
+
+def _counted(number: int, unit: str) -> str:
+    """The number with its unit: `1 test`, `2 tests`."""
+    return f"{number} {_ONE.get(unit, unit) if number == 1 else unit}"
 
 
 def _fitting(names: Sequence[str]) -> list[str]:
