@@ -189,6 +189,23 @@ def test_without_a_plan_there_is_nothing_to_check(project: Project) -> None:
     project.begin()
     done = project.notch("check", code=2)
     assert "there is no plan to judge by" in done.stderr
+    project.repo.write("tallystick.toml", "[criteria.one]\nruns = 1\n")
+    assert "tallystick.toml:2" in project.notch("check", code=2).stderr
+    assert not (project.root / ".tallystick").exists()
+
+
+def test_whoever_reads_the_progress_may_go_away(project: Project) -> None:
+    project.plan({name: run(project.counted(name, "sleep 0.2")) for name in ("one", "two", "three")})
+    project.begin()
+    check = project.start("check", "-j", "1")
+    assert check.process.stderr is not None
+    check.process.stderr.readline()
+    check.process.stderr.close()
+    assert check.process.stdout is not None
+    assert "gate open" in check.process.stdout.read()
+    assert check.process.wait(30) == 0
+    assert [project.runs(name) for name in ("one", "two", "three")] == [1, 1, 1]
+    check.process.stdout.close()
 
 
 def test_nothing_is_run_on_a_history_that_is_not_the_known_one(project: Project) -> None:

@@ -115,9 +115,16 @@ class RunResult:
         self.head = head
         self.status = judgement.status
         self.reason = judgement.reason
-        self.after = after
+        self.after: Snapshot | None = after
         self.left = left
         """Whether it left products."""
+
+    def release(self) -> None:
+        """Let go of what was printed and of the content, which may be large."""
+        from tallystick.model.output import OutputKeeper
+
+        self.finished.output = OutputKeeper(0)
+        self.after = None
 
 
 class NotRecordedError(TallystickError):

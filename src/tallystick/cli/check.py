@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tallystick.cli.context import has_ledger, ledger_place, new_task_of, remember
-from tallystick.cli.gate import interrupted, judged, ledger_is_gone, open_case
+from tallystick.cli.gate import interrupted, judged, ledger_is_gone, no_plan, open_case
 from tallystick.cli.parser import Command, add_task_argument
 from tallystick.cli.terminal import paint, print_json
 from tallystick.errors import InputError
@@ -48,8 +48,10 @@ def _check(options: argparse.Namespace) -> int:
     if options.timeout is not None and not options.timeout > 0:
         raise InputError("--timeout is a number of seconds above 0")
     seen = SeenHeads(ledger_place(options), os.environ)
-    if seen.any and not has_ledger(options):
-        raise ledger_is_gone(ledger_place(options))
+    if not has_ledger(options):
+        if seen.any:
+            raise ledger_is_gone(ledger_place(options))
+        _require_plan(task_id)
     with open_case(options, task_id, write=True) as case:
         verdict, outcomes = _supplied(case, options, seen)
         if case.ledger is not None and verdict.head is not None and not verdict.tampered:
@@ -59,6 +61,18 @@ def _check(options: argparse.Namespace) -> int:
     elif not (options.quiet and verdict.open):
         _print(verdict, outcomes)
     return verdict.exit_code
+
+
+def _require_plan(task_id: str) -> None:
+    """Raises InputError where there is no plan that can be read, before a ledger is made."""
+    from tallystick.gate.case import PendingPlan
+    from tallystick.workspace import Workspace
+
+    workspace = Workspace.find(os.getcwd())
+    pending = PendingPlan(workspace)
+    with workspace.snapshot() as snapshot:
+        if not pending.result(task_id, snapshot).known:
+            raise no_plan()
 
 
 def _supplied(case: Case, options: argparse.Namespace, seen: SeenHeads) -> tuple[Verdict, list[Outcome]]:

@@ -102,6 +102,11 @@ def ledger_is_gone(place: str) -> TamperedError:
     )
 
 
+def no_plan() -> InputError:
+    """What to say where neither the work tree nor the base has a plan."""
+    return InputError("there is no plan to judge by", where="tallystick.toml", advice="notch init writes a first one")
+
+
 def judged(case: Case, seen: SeenHeads, *, heads: Sequence[str] = (), full: bool = False) -> Verdict:
     """The verdict by all of the gate's rules. `heads` must be extended; `full`: all of the history is verified.
 
@@ -113,9 +118,7 @@ def judged(case: Case, seen: SeenHeads, *, heads: Sequence[str] = (), full: bool
     from tallystick.stores.base import Head
 
     if not case.plan.known:
-        raise InputError(
-            "there is no plan to judge by", where="tallystick.toml", advice="notch init writes a first one"
-        )
+        raise no_plan()
     rules: list[policies.Policy] = [
         policies.HistoryExtends(seen, [Head.parse(text) for text in heads]),
         policies.EveryCriterionProved(),

@@ -53,7 +53,7 @@ class Lines(Silent):
 
     def __init__(self, task_id: str, width: int, stream: TextIO | None = None) -> None:
         """`width` is that of the longest criterion's id."""
-        self._stream = stream or sys.stderr
+        self._stream: TextIO | None = stream or sys.stderr
         self._task_id = task_id
         self._width = width
 
@@ -75,7 +75,17 @@ class Lines(Silent):
             self._say(line)
 
     def _say(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        self._write(f"{line}\n")
+
+    def _write(self, text: str) -> None:
+        """Write to whoever reads; where nobody does any more, the check goes on without a word."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            self._stream = None
 
     def _name(self, criterion: Criterion) -> str:
         return f"{printable(criterion.id):<{self._width}}"
@@ -136,8 +146,7 @@ class LiveLines(Lines):
         columns, rows = self._size()
         shown = list(self._criteria.values())[: max(rows - 2, 1)]
         lines = [self._live(criterion, columns) for criterion in shown]
-        self._stream.write(self._up() + "".join(f"\x1b[K{line}\n" for line in lines) + "\x1b[J")
-        self._stream.flush()
+        self._write(self._up() + "".join(f"\x1b[K{line}\n" for line in lines) + "\x1b[J")
         self._drawn = len(lines)
 
     def close(self) -> None:
@@ -153,8 +162,7 @@ class LiveLines(Lines):
         return shorten(line, columns - 1)
 
     def _erase(self) -> None:
-        self._stream.write(self._up() + "\x1b[J")
-        self._stream.flush()
+        self._write(self._up() + "\x1b[J")
         self._drawn = 0
 
     def _up(self) -> str:
@@ -162,7 +170,7 @@ class LiveLines(Lines):
 
     def _size(self) -> tuple[int, int]:
         try:
-            columns, rows = os.get_terminal_size(self._stream.fileno())
+            columns, rows = os.get_terminal_size(self._stream.fileno() if self._stream else -1)
         except OSError:
             return 80, 24
         return max(columns, 20), max(rows, 3)

@@ -139,7 +139,22 @@ class Runner:
         self._events.put(None)
 
     def run(self) -> list[Outcome]:
-        """Do it all; returns the outcomes. Raises TallystickError where something could not be recorded."""
+        """Do it all; returns the outcomes. Raises TallystickError where something could not be recorded.
+
+        Whatever it raises, nothing runs any more then.
+        """
+        try:
+            self._run()
+        except BaseException:
+            self._abandon()
+            while self._active:
+                self._drain()
+            raise
+        if self._error is not None:
+            raise self._error
+        return self.outcomes
+
+    def _run(self) -> None:
         done: set[str] = set()
         while not self._is_over():
             stage = next((one for one in stages(self._steps()) if any(s.criterion.id not in done for s in one)), None)
@@ -147,9 +162,19 @@ class Runner:
                 break
             done.update(step.criterion.id for step in stage)
             self._do(stage)
-        if self._error is not None:
-            raise self._error
-        return self.outcomes
+
+    def _drain(self) -> None:
+        """Take the end of one more run, without a word."""
+        event = self._events.get()
+        if event is None or event[1] is None:
+            return
+        run, came = event
+        self._active.remove(run)
+        if isinstance(came, AbandonedError):
+            try:
+                run.give_up()
+            except TallystickError:
+                return
 
     def _steps(self) -> list[Step]:
         if self.outcomes:
@@ -237,9 +262,11 @@ class Runner:
         if result.left:
             self._bounds.left.add(result.head.position)
         self._bounds.ours.add(result.head.position)
-        self._seen, self._seen_at = result.after, time.monotonic()
+        if result.after is not None:
+            self._seen, self._seen_at = result.after, time.monotonic()
         criterion = run.criterion
         self._tell(Outcome(criterion, "ran", result=result, head=result.head))
+        result.release()
         if result.status != "pass" or not self._case.state(criterion).fails or self._is_over():
             return
         self._look()
