@@ -80,6 +80,11 @@ class Attempt(Frozen):
         return _texts(self.content.get("patterns"))
 
     @property
+    def changes(self) -> Mapping[str, Any]:
+        """What differed from that commit, as far as it was kept: path -> blob id."""
+        return as_object(self.content.get("changes"))
+
+    @property
     def commit(self) -> str:
         """The commit that was checked out; empty where there was none."""
         return _text(self.content.get("commit"))

@@ -6,6 +6,7 @@ failure, and a killed attempt never leaves an older pass standing.
 
 from __future__ import annotations
 
+from tallystick.capture.products import is_editors
 from tallystick.gate.attempts import Attempt
 from tallystick.gate.content import environment_difference, pathspecs
 from tallystick.gate.grades import Grade
@@ -218,7 +219,8 @@ def _why_not_here(criterion: Criterion, one: Attempt, content: ContentInFront, h
 def _look_closer(standing: _Standing, criterion: Criterion, bench: Bench) -> None:
     """Takes the newest results whose inputs are the same after all for what they are.
 
-    A file that counted as input then and is a product by now changes the digest, but not the content.
+    A file that counted as input then and is a product by now (or the other way round, an editor's that was added)
+    changes the digest, but not the content.
     """
     for one, why_not in standing.elsewhere[:_LOOKED_AT]:
         if why_not == _CHANGED and _is_same_after_all(criterion, one, bench.content):
@@ -227,7 +229,7 @@ def _look_closer(standing: _Standing, criterion: Criterion, bench: Bench) -> Non
 
 
 def _is_same_after_all(criterion: Criterion, one: Attempt, content: ContentInFront) -> bool:
-    if not content.left_out or one.patterns != pathspecs(criterion.inputs):
+    if one.patterns != pathspecs(criterion.inputs) or not (content.left_out or any(map(is_editors, one.changes))):
         return False
     here = content.environment(criterion.environment)
     return not environment_difference(one.environment, here) and _changes_since(criterion, one, content) == []
