@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import Any
 
 import pytest
 
-from support.checkpoints import SignerUnderTest, all_faults, heads_now, map_now
-from support.contract import naive_root
+from support.checkpoints import SignerUnderTest, all_faults, map_now
 from support.tampering import make
 from tallystick import Entry, Ledger
 from tallystick.proof import headmap
-from tallystick.proof.headmap import key_range, map_root
-from tallystick.stores.checkpoints import checkpoints, newest, stored
+from tallystick.stores.checkpoints import newest, stored
 
 DATA = Path(__file__).parents[1] / "data"
 NOTE = Entry(type="note")
@@ -34,35 +31,6 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 # --- what it holds
-
-
-def test_the_log_is_the_naive_tree_over_its_leaves(ledger: Ledger, signer: SignerUnderTest) -> None:
-    for n in range(20):
-        ledger.append(f"t{n % 7}", NOTE)
-        tasks, root = map_now(ledger)
-        checkpoint = signer.sign(ledger)
-        last = newest(ledger.store.log)
-        assert last is not None
-        assert last.number == checkpoint.size == ledger.store.log.size() == n + 1
-        statement = last.statement()
-        assert (statement.tasks, statement.heads) == (tasks, root)
-        assert checkpoint.root == naive_root([one.leaf for one in checkpoints(ledger.store.log)])
-    ledger.verify()
-
-
-def test_every_old_map_can_be_made_again(ledger: Ledger, signer: SignerUnderTest) -> None:
-    chance = random.Random(3)
-    then: list[list[Any]] = []
-    for n in range(30):
-        for _ in range(chance.randrange(1, 6)):
-            ledger.append(f"t{chance.randrange(40)}", [NOTE] * chance.randrange(1, 4))
-        then.append(sorted(heads_now(ledger)))
-        signer.sign(ledger)
-        assert list(ledger.store.log.heads(n + 1, *key_range(0, 0))) == then[-1]
-    for number, heads in enumerate(then, 1):
-        assert list(ledger.store.log.heads(number, *key_range(0, 0))) == heads
-        assert map_root(heads) == stored(ledger.store.log, number).statement().heads
-        assert len(list(ledger.store.log.all_heads(number))) == len(heads)
 
 
 @pytest.fixture
@@ -118,49 +86,6 @@ def seed(ledger: Ledger, tasks: int) -> None:
 
 
 # --- which sessions moved
-
-
-def test_only_what_moved_is_read(ledger: Ledger, signer: SignerUnderTest) -> None:
-    for n in range(10):
-        ledger.append(f"t{n}", NOTE)
-    assert len(ledger.store.log.moved()) == 10
-    signer.sign(ledger)
-    assert ledger.store.log.moved() == []
-    ledger.append("t3", [NOTE, NOTE])
-    ledger.append("t3", NOTE)
-    ledger.append("new", NOTE)
-    moved = {one.task_id: (one.before and one.before[0], one.position) for one in ledger.store.log.moved()}
-    assert moved == {"t3": (1, 4), "new": (None, 1)}
-    signer.sign(ledger)
-    assert ledger.store.log.moved() == []
-
-
-def test_what_moves_while_a_checkpoint_is_made_is_in_the_next_one(
-    ledger: Ledger, signer: SignerUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Appends do not wait for a checkpoint, also not for the first one."""
-    for n in range(4):
-        ledger.append(f"t{n}", NOTE)
-    log: Any = ledger.store.log
-    prepare = type(log).prepare
-
-    def append_first(*args: Any, **named: Any) -> bool:
-        ledger.append("t1", NOTE)
-        ledger.append("t2", [NOTE] * 3)
-        ledger.append("late" + str(log.size()), NOTE)
-        return bool(prepare(*args, **named))
-
-    for _ in range(3):
-        with monkeypatch.context() as patch:
-            patch.setattr(type(log), "prepare", append_first)
-            signer.sign(ledger)
-        assert all_faults(ledger) == []
-        assert {"t1", "t2", f"late{log.size() - 1}"} <= {one.task_id for one in log.moved()}
-        tasks, root = map_now(ledger)
-        signer.sign(ledger)
-        statement = stored(log, log.size()).statement()
-        assert (statement.tasks, statement.heads) == (tasks, root)
-        ledger.append("t0", NOTE)
 
 
 def test_a_program_of_the_older_version_notes_what_it_moves(tmp_path: Path, signer: SignerUnderTest) -> None:

@@ -277,6 +277,7 @@ def test_a_closed_ledger_stays_closed_in_the_child(tmp_path: Path) -> None:
     assert "the ledger was closed" in said
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="this Python ends where its hooks before a fork did not run")
 def test_what_forks_behind_pythons_back_gets_one_clear_line(tmp_path: Path) -> None:
     """As a C program with Python inside forks: the hooks before a fork do not run, those in the child do."""
     path = tmp_path / "ledger.db"

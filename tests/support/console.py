@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>[^\s`]*)[^`]*$")
-_DIRECTIVE = re.compile(
-    r"^ *<!--\s*(?P<name>test(?:-setup|-fixture)?):(?P<text>.*?)-->", re.DOTALL | re.MULTILINE
-)
+_DIRECTIVE = re.compile(r"^ *<!--\s*(?P<name>test(?:-setup|-fixture)?):(?P<text>.*?)-->", re.DOTALL | re.MULTILINE)
 _ANY = "…"
 
 

@@ -133,8 +133,8 @@ class NotRecordedError(TallystickError):
     exit_code = NOT_RECORDED
 
     def __init__(self, cause: TallystickError, ran: Finished | None) -> None:
-        what = "the command was not run" if ran is None else f"the command ended with {ran.exit_code}"
-        super().__init__(f"{what}, but is not recorded: {cause}")
+        what = "was not run, since it cannot be recorded" if ran is None else f"ended with {ran.exit_code}, unrecorded"
+        super().__init__(f"the command {what}: {cause}")
         self.ran = ran
 
 

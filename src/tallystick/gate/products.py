@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Protocol
 
-    from tallystick.gate.evidence import Evidence
     from tallystick.ledger import Ledger
     from tallystick.workspace import Snapshot
 

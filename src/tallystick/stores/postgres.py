@@ -27,6 +27,7 @@ from tallystick.stores.postgres_pool import Pool
 from tallystick.stores.postgres_reader import PostgresReader
 from tallystick.stores.postgres_schema import SCHEMA_VERSION, partition_of
 from tallystick.stores.postgres_setup import make_or_migrate, newer_schema, older_schema
+from tallystick.stores.postgres_sql import SYNCHRONOUS
 from tallystick.stores.postgres_url import parse
 from tallystick.stores.postgres_writer import (
     COPY_ROWS,
@@ -41,12 +42,15 @@ from tallystick.stores.postgres_writer import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import Any
+    from typing import Any, TypeVar
 
     from tallystick.model.header import Header
     from tallystick.model.record import Draft, Sealed
     from tallystick.stores.base import Head, SessionKey
     from tallystick.stores.group_commit import Request
+    from tallystick.stores.postgres_checkpoints import PostgresLog
+
+    T = TypeVar("T")
 
 RETRY_SECONDS = 60.0
 """For how long a call goes on trying when connections break: a failover fits in."""
@@ -108,9 +112,19 @@ class PostgresStore(PostgresReader):
         self._open(create=create and not read_only, random=random)
 
     def _reset(self) -> None:
+        self._log: PostgresLog | None = None
         self._pool = Pool(self._connect, self.url)
         self._tracks: dict[str, Track] = {}
         self._forking = RLock()
+
+    @property
+    def log(self) -> PostgresLog:
+        """See `Store.log`."""
+        if self._log is None:
+            from tallystick.stores.postgres_checkpoints import PostgresLog
+
+            self._log = PostgresLog(self._query, self._write)
+        return self._log
 
     def _open(self, *, create: bool, random: Callable[[int], bytes]) -> None:
         link = self._first_link()
@@ -311,23 +325,50 @@ class PostgresStore(PostgresReader):
         now = link.now()
         return rfc3339(now), now
 
+    def _write(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
+        """What `work` returns, once what it did in a transaction is durable; it may be asked more than once."""
+        self._require_writable()
+
+        def transact(link: Link) -> T:
+            link.unconfirmed = False
+            with link.connection.transaction():
+                link.query(f"SELECT {SYNCHRONOUS.format(local='true')}")
+                result = work(link.connection)
+            if link.unconfirmed:
+                raise Interrupted("no standby confirmed the commit")
+            return result
+
+        return self._patiently(transact)
+
     # --- reading
 
     def _query(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._patiently(lambda link: link.query(sql, arguments))
+        except psycopg.Error as error:
+            raise store_error(error, self._target) from None
+
+    def _patiently(self, work: Callable[[Link], T]) -> T:
+        """What `work` returns, on one connection after another for as long as connections break.
+
+        Raises StoreUnavailableError, and psycopg.Error for what the server objects to.
+        """
         patience = Patience(self._retry_seconds)
         while True:
             try:
                 link = self._pool.take()
                 try:
-                    return link.query(sql, arguments)
+                    return work(link)
                 finally:
                     self._pool.give_back(link)
             except CannotConnectError as error:
                 if not error.passing or not patience.wait():
                     raise
-            except psycopg.Error as error:
-                if not is_passing(error) or not patience.wait():
-                    raise store_error(error, self._target) from None
+            except (Interrupted, psycopg.Error) as error:
+                if isinstance(error, psycopg.Error) and not is_passing(error):
+                    raise
+                if not patience.wait():
+                    raise StoreUnavailableError(self._said(error), where=self.url, advice="try again") from None
                 self._pool.drop_idle()
 
     def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:

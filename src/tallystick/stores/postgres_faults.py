@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from tallystick.stores import postgres_schema as schema
-from tallystick.stores.postgres_schema import COLUMNS, ERASER, PARTITIONED, PARTITIONS, PRIMARY_KEYS, SEALED, WRITER
+from tallystick.stores import postgres_triggers as triggers
+from tallystick.stores.postgres_schema import (
+    COLUMNS,
+    ERASER,
+    HEAD_COLUMNS,
+    PARTITIONED,
+    PARTITIONS,
+    PRIMARY_KEYS,
+    SEALED,
+    SEQUENCED,
+    SEQUENCER,
+    WRITER,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,8 +121,8 @@ def _functions(query: Query) -> Iterator[str]:
         " FROM pg_proc JOIN pg_language l ON l.oid = prolang WHERE pronamespace = 'tallystick'::regnamespace"
     )
     found = {row[0]: row[1:] for row in rows}
-    for name, body in schema.functions().items():
-        settings = None if schema.unpinned(name) else ["search_path=pg_catalog, pg_temp"]
+    for name, body in triggers.functions().items():
+        settings = None if triggers.unpinned(name) else ["search_path=pg_catalog, pg_temp"]
         if name not in found:
             yield f"function {name} is missing"
         elif found[name] != (body, settings, False, "plpgsql", schema.OWNER):
@@ -123,7 +135,7 @@ def _triggers(query: Query) -> Iterator[str]:
         f" JOIN pg_class c ON c.oid = t.tgrelid WHERE c.{_OURS} AND NOT t.tgisinternal"
     )
     found = {(table, name): (definition, enabled) for table, name, definition, enabled in rows}
-    for trigger in schema.triggers():
+    for trigger in triggers.triggers():
         definition, enabled = found.pop((trigger.table, trigger.name), ("", ""))
         where = f"trigger {trigger.name} on {trigger.table}"
         if not definition:
@@ -139,8 +151,11 @@ def _triggers(query: Query) -> Iterator[str]:
 def _allowed() -> set[tuple[str, str, str, str]]:
     """(table, column or "", privilege, role) of all that changes rows and was granted on purpose."""
     allowed = set()
+    for table in SEQUENCED:
+        allowed |= {(table, "", privilege, SEQUENCER) for privilege in ("UPDATE", "DELETE")}
     for digit in PARTITIONS:
-        allowed |= {(f"state_{digit}", name, "UPDATE", WRITER) for name in ("position", "at", "edge", "pointers")}
+        allowed |= {(f"state_{digit}", name, "UPDATE", WRITER) for name in HEAD_COLUMNS}
+        allowed.add((f"state_{digit}", "moved", "UPDATE", SEQUENCER))
         allowed |= {(f"record_{digit}", name, "UPDATE", ERASER) for name in SEALED}
         allowed |= {(f"local_idempotency_{digit}", name, "UPDATE", ERASER) for name in ("salt", "digest")}
         allowed |= {(f"{table}_{digit}", "", "DELETE", ERASER) for table in ("artifact", "local_proof")}
@@ -171,7 +186,7 @@ def row_faults(query: Query, digits: Iterable[str] = PARTITIONS) -> Iterator[Fau
 
 
 def _ledgers(query: Query) -> Iterator[Fault]:
-    for table, column in (("ledger", "number"), ("migration", "version")):
+    for table, column in (("ledger", "number"), ("migration", "version"), ("checkpoint", "number")):
         (count, highest) = query(f"SELECT count(*), coalesce(max({column}), 0) FROM tallystick.{table}")[0]
         if count != highest:
             yield "", None, f"{highest - count} of {highest} rows of table {table} are missing"
@@ -202,6 +217,18 @@ def _orphans(query: Query, digit: str) -> Iterator[Fault]:
         f" WHERE NOT EXISTS ({known}) LIMIT {SHOWN}"
     ):
         yield "", None, f"a pointer ({key!r}) belongs to no session ({session})"
+    for session, checkpoint in query(
+        f"SELECT encode(o.session, 'hex'), o.checkpoint FROM tallystick.head_history_{digit} o"
+        f" WHERE o.checkpoint < 1 LIMIT {SHOWN}"
+    ):
+        yield "", None, f"a head of a session ({session}) belongs to no checkpoint ({checkpoint})"
+    newest = f"(SELECT position FROM tallystick.head_history_{digit} WHERE session = t.session"
+    for task_id, position in query(
+        f"SELECT s.task_id, t.position FROM tallystick.session_{digit} s JOIN tallystick.state_{digit} t"
+        " ON t.session = s.key AND t.key = '' WHERE s.ledger = 1 AND t.moved IS NOT TRUE"
+        f" AND t.position IS DISTINCT FROM {newest} ORDER BY checkpoint DESC LIMIT 1) LIMIT {SHOWN}"
+    ):
+        yield task_id, position, "the next checkpoint would leave out that it moved"
     for position, task_id in query(
         f"SELECT a.position, coalesce(s.task_id, '') FROM (SELECT DISTINCT session, position"
         f" FROM tallystick.artifact_{digit}) a LEFT JOIN tallystick.record_{digit} r"

@@ -6,7 +6,6 @@ from tallystick.errors import TamperedError
 from tallystick.model.record import Sealed
 from tallystick.model.text import clean_text
 from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
-from tallystick.stores.checkpoints import NoLog
 from tallystick.stores.postgres_schema import ORDER_OF_MAKING, partition_of, session_key
 from tallystick.stores.postgres_writer import read_pointers
 
@@ -27,7 +26,11 @@ class PostgresReader:
     """The reading half of the store."""
 
     ledger_id: str
-    log: CheckpointLog = NoLog()
+
+    @property
+    def log(self) -> CheckpointLog:
+        """See `Store.log`."""
+        raise NotImplementedError
 
     def _query(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one statement. Raises StoreUnavailableError."""

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from tallystick.errors import StoreUnavailableError
 from tallystick.stores import postgres_schema as schema
+from tallystick.stores import postgres_triggers as triggers
 from tallystick.stores.postgres_connection import Link
 from tallystick.stores.postgres_errors import store_error
 from tallystick.stores.postgres_url import parse
@@ -76,7 +77,8 @@ def _make_or_migrate(link: Link, random: Callable[[int], bytes]) -> None:
     connection.execute(f"CREATE SCHEMA tallystick AUTHORIZATION {schema.OWNER}")
     connection.execute(f"SET LOCAL ROLE {schema.OWNER}")
     # One string, sent at once: as many statements one by one take as long again.
-    connection.execute(sql.SQL("; ").join(map(sql.SQL, schema.statements())))
+    made = (*schema.tables(), *triggers.statements(), *schema.grants())
+    connection.execute(sql.SQL("; ").join(map(sql.SQL, made)))
     connection.execute("INSERT INTO tallystick.migration VALUES (1)")
     connection.execute("INSERT INTO tallystick.ledger VALUES (1, %s)", (random(16).hex(),))
     connection.execute("RESET ROLE")
@@ -117,7 +119,7 @@ def migrate(connection: Connection, found: int, target: Target) -> None:
     for step in range(found, schema.SCHEMA_VERSION):
         MIGRATIONS[step](connection)
         connection.execute("INSERT INTO tallystick.migration VALUES (%s)", (step + 1,))
-    for statement in schema.function_statements():
+    for statement in triggers.function_statements():
         connection.execute(sql.SQL(statement))
     connection.execute("RESET ROLE")
 

@@ -57,7 +57,7 @@ _KINDS = ["bigint", "bytea", "bytea", "bigint", "bigint", *["bytea"] * len(SEALE
 # Moves the head, where it stands where the caller thinks and the time he gives is the server's; all else follows
 # from the row that this returns. Settings made here hold until the commit at the statement's end.
 _MOVED = (
-    "WITH moved AS (UPDATE tallystick.state_{digit} SET position = $5, at = $6, edge = $7, pointers = $8"
+    "WITH moved AS (UPDATE tallystick.state_{digit} SET position = $5, at = $6, edge = $7, pointers = $8, moved = true"
     " WHERE session = $1 AND key = '' AND position = $2 AND edge = $3 AND ($4::timestamptz IS NULL"
     " OR $4 BETWEEN pg_catalog.clock_timestamp() - '5 s'::interval AND pg_catalog.clock_timestamp() + '5 s'::interval)"
     f" RETURNING {SYNCHRONOUS.format(local='true')} AS durable)"
@@ -119,8 +119,8 @@ class Statements:
             "create",
             f"WITH made AS (INSERT INTO tallystick.session_{x} (key, ledger, task_id, header)"
             " VALUES ($1, 1, $2, $3) RETURNING key)"
-            f" INSERT INTO tallystick.state_{x} (session, key, position, at, edge, pointers)"
-            " SELECT key, '', 0, $4, $5, '{}' FROM made",
+            f" INSERT INTO tallystick.state_{x} (session, key, position, at, edge, pointers, moved)"
+            " SELECT key, '', 0, $4, $5, '{}', true FROM made",
             5,
         )
         self.artifact = made("artifact", f"INSERT INTO tallystick.artifact_{x} VALUES ($1, $2, $3, $4, $5)", 5)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from tallystick.errors import TamperedError
 from tallystick.stores.appending import CACHED_SESSIONS, PREFIX_BYTES, Batch, Standing
 from tallystick.stores.artifacts import pack
 from tallystick.stores.base import HEAD_KEY, INLINE_OUTPUT, SessionKey, tip_from
+from tallystick.stores.sqlite_connection import first_of_wrong_type
 from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from tallystick.stores.appending import Seen
     from tallystick.stores.base import Head, IdempotencyKey, Row
@@ -49,13 +52,19 @@ class SqliteBatch(Batch):
     def _session(self, task_id: str) -> SessionKey | None:
         known = self._sessions.get(task_id) or self.created.get(task_id)
         if known is None:
-            row = self._connection.execute(
-                "SELECT number, header FROM session WHERE ledger = 1 AND task_id = ?", (task_id,)
-            ).fetchone()
-            if row is None:
+            found = self._read("SELECT number, header FROM session WHERE ledger = 1 AND task_id = ?", (task_id,), "ib")
+            if not found:
                 return None
-            known = self._sessions[task_id] = SessionKey(row[0], self._ledger_id, task_id, row[1])
+            ((number, header),) = found
+            known = self._sessions[task_id] = SessionKey(number, self._ledger_id, task_id, header)
         return known
+
+    def _read(self, sql: str, arguments: Sequence[object], kinds: str) -> list[tuple[Any, ...]]:
+        """The rows, whose columns are of these kinds (see `first_of_wrong_type`)."""
+        rows = self._connection.execute(sql, arguments).fetchall()
+        if first_of_wrong_type(rows, kinds) is not None:
+            raise TamperedError("a row of the ledger is damaged", advice="run notch verify")
+        return rows
 
     def _insert_session(self, task_id: str, header: bytes) -> SessionKey:
         (number,) = self._connection.execute("SELECT coalesce(max(number), 0) + 1 FROM session").fetchone()
@@ -74,13 +83,13 @@ class SqliteBatch(Batch):
     def _read_pointers(self, standing: Standing, keys: Sequence[str]) -> dict[str, int]:
         return {key: row[0] for key, row in self._read_state(standing.session.number, keys).items()}
 
-    def _read_state(self, number: int, keys: Sequence[str]) -> dict[str, tuple[int, str, bytes]]:
-        found: dict[str, tuple[int, str, bytes]] = {}
+    def _read_state(self, number: int, keys: Sequence[str]) -> dict[str, tuple[int, str | None, bytes | None]]:
+        found: dict[str, tuple[int, str | None, bytes | None]] = {}
         unique = list(dict.fromkeys(keys))
         for start in range(0, len(unique), 4):
             four = unique[start : start + 4]
             four += [four[0]] * (4 - len(four))
-            for key, position, at, edge in self._connection.execute(_READ_STATE, (number, *four)):
+            for key, position, at, edge in self._read(_READ_STATE, (number, *four), "tiTB"):
                 found[key] = (position, at, edge)
         return found
 
@@ -92,10 +101,9 @@ class SqliteBatch(Batch):
         return self._column(column, session, position)
 
     def _column(self, column: str, session: SessionKey, position: int) -> bytes | None:
-        row = self._connection.execute(
-            f"SELECT {column} FROM record WHERE id = ?", ((session.number << POSITION_BITS) + position,)
-        ).fetchone()
-        return None if row is None else bytes(row[0])
+        record = (session.number << POSITION_BITS) + position
+        found = self._read(f"SELECT {column} FROM record WHERE id = ?", (record,), "b")
+        return found[0][0] if found else None
 
     # --- writing
 
@@ -138,11 +146,9 @@ class SqliteBatch(Batch):
     # --- idempotency keys
 
     def _seen(self, session: SessionKey, key: str) -> Seen | None:
-        row: Seen | None = self._connection.execute(
-            "SELECT last, salt, digest FROM local_idempotency WHERE session = ? AND key = ?",
-            (session.number, key),
-        ).fetchone()
-        return row
+        statement = "SELECT last, salt, digest FROM local_idempotency WHERE session = ? AND key = ?"
+        found: list[Seen] = self._read(statement, (session.number, key), "iBB")
+        return found[0] if found else None
 
     def _remember(self, session: SessionKey, key: IdempotencyKey, digest: bytes | None, first: int, head: Head) -> None:
         self._connection.execute(

@@ -1,0 +1,211 @@
+"""The triggers that keep a PostgreSQL ledger append-only, and the functions they run."""
+
+from __future__ import annotations
+
+from tallystick.stores import postgres_schema as schema
+from tallystick.stores.postgres_schema import (
+    COLUMNS,
+    DURABILITY_STATE,
+    PARTITIONED,
+    PARTITIONS,
+    REFUSED_STATE,
+    SEALED,
+    VERSION_STATE,
+)
+
+
+class Trigger:
+    """One trigger on one table, and the text that `pg_get_triggerdef` prints for it."""
+
+    __slots__ = ("definition", "name", "table")
+
+    def __init__(self, table: str, name: str, when: str, function: str) -> None:
+        self.table = table
+        self.name = name
+        self.definition = (
+            f"CREATE TRIGGER {name} {when.format(table=f'tallystick.{table}')} EXECUTE FUNCTION tallystick.{function}()"
+        )
+
+
+_UPDATE, _DELETE, _INSERT = (f"BEFORE {event} ON {{table}} FOR EACH ROW" for event in ("UPDATE", "DELETE", "INSERT"))
+_THROUGH_PARENT = "BEFORE INSERT ON {table} FOR EACH STATEMENT"
+_TRUNCATE = "BEFORE TRUNCATE ON {table} FOR EACH STATEMENT"
+_APPENDED = "AFTER INSERT ON {table} REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT"
+_BACKWARD = (
+    'BEFORE UPDATE ON {table} FOR EACH ROW WHEN (((new."position" < old."position")'
+    " OR (new.session <> old.session) OR (new.key <> old.key)"
+    ' OR ((new."position" > old."position") AND (NOT new.moved)) OR ((new."position" = old."position")'
+    " AND ((new.at IS DISTINCT FROM old.at) OR (new.edge IS DISTINCT FROM old.edge)"
+    " OR (new.pointers IS DISTINCT FROM old.pointers) OR (NOT (new.moved IS DISTINCT FROM old.moved))))))"
+)
+"""What is no move forward. A head that moves is marked; only the mark can be taken back where it stands."""
+
+
+def triggers() -> list[Trigger]:
+    """Every trigger of a ledger."""
+    made = [Trigger(table, f"{table}_no_truncate", _TRUNCATE, "refuse") for table in COLUMNS]
+    for table in ("ledger", "migration", "checkpoint"):
+        made.append(Trigger(table, f"{table}_no_update", _UPDATE, "refuse"))
+        made.append(Trigger(table, f"{table}_no_delete", _DELETE, "refuse"))
+        made.append(Trigger(table, f"{table}_append", _INSERT, f"{table}_append"))
+    made += [Trigger(table, f"{table}_by_partition", _THROUGH_PARENT, "refuse") for table in PARTITIONED]
+    for digit in PARTITIONS:
+        made += _partition_triggers(digit)
+    return made
+
+
+def _partition_triggers(digit: str) -> list[Trigger]:
+    made = [Trigger(f"{table}_{digit}", f"{table}_no_truncate", _TRUNCATE, "refuse") for table in PARTITIONED]
+    for table, name, when, function in (
+        ("session", "session_append", _INSERT, "session_append"),
+        ("session", "session_no_update", _UPDATE, "refuse"),
+        ("session", "session_no_delete", _DELETE, "refuse"),
+        ("record", "record_append", _APPENDED, f"record_append_{digit}"),
+        ("record", "record_only_erased", _UPDATE, "record_only_erased"),
+        ("record", "record_no_delete", _DELETE, "refuse"),
+        ("state", "state_forward", _BACKWARD, "refuse"),
+        ("state", "state_no_delete", _DELETE, "refuse"),
+        ("head_history", "head_history_append", _APPENDED, f"head_history_append_{digit}"),
+        ("head_history", "head_history_no_update", _UPDATE, "refuse"),
+        ("head_history", "head_history_no_delete", _DELETE, "refuse"),
+        ("artifact", "artifact_no_update", _UPDATE, "refuse"),
+        ("artifact", "artifact_only_erased", _DELETE, "artifact_only_erased"),
+    ):
+        made.append(Trigger(f"{table}_{digit}", name, when, function))
+    return made
+
+
+def functions() -> dict[str, str]:
+    """The trigger functions' bodies, by name."""
+    raising = f"USING ERRCODE = '{REFUSED_STATE}'"
+    kept = " AND ".join(
+        f"new.{name} IS NOT DISTINCT FROM old.{name}" for name, *_ in COLUMNS["record"] if name not in SEALED
+    )
+    cleared = " AND ".join(f"(new.{name} IS NULL OR new.{name} IS NOT DISTINCT FROM old.{name})" for name in SEALED)
+    made = {
+        "refuse": f"""
+BEGIN
+    RAISE EXCEPTION 'tallystick: % on % is never done', TG_OP, TG_TABLE_NAME {raising};
+END""",
+        "ledger_append": f"""
+BEGIN
+    IF new.number IS DISTINCT FROM (SELECT coalesce(max(number), 0) + 1 FROM tallystick.ledger) THEN
+        RAISE EXCEPTION 'tallystick: ledgers are only appended' {raising};
+    END IF;
+    RETURN new;
+END""",
+        "migration_append": f"""
+BEGIN
+    IF new.version IS DISTINCT FROM (SELECT coalesce(max(version), 0) + 1 FROM tallystick.migration) THEN
+        RAISE EXCEPTION 'tallystick: migrations are only appended' {raising};
+    END IF;
+    RETURN new;
+END""",
+        "checkpoint_append": f"""
+BEGIN
+    IF new.number IS DISTINCT FROM (SELECT coalesce(max(number), 0) + 1 FROM tallystick.checkpoint) THEN
+        RAISE EXCEPTION 'tallystick: checkpoints are only appended' {raising};
+    END IF;
+    RETURN new;
+END""",
+        "session_append": f"""
+BEGIN
+    IF new.key IS DISTINCT FROM (
+        SELECT substring(sha256(convert_to(ledger_id || ':' || new.task_id, 'UTF8')), 1, 16)
+        FROM tallystick.ledger WHERE number = new.ledger
+    ) THEN
+        RAISE EXCEPTION 'tallystick: a session has the key of its ledger and task' {raising};
+    END IF;
+    RETURN new;
+END""",
+        "record_only_erased": f"""
+BEGIN
+    IF NOT ({kept} AND {cleared}) THEN
+        RAISE EXCEPTION 'tallystick: of a record only sealed parts can be cleared' {raising};
+    END IF;
+    RETURN new;
+END""",
+        "artifact_only_erased": f"""
+BEGIN
+    IF EXISTS (
+        SELECT FROM tallystick.record
+        WHERE session = old.session AND position = old.position AND output_salt IS NOT NULL
+    ) THEN
+        RAISE EXCEPTION 'tallystick: an artifact goes only with its erased salt' {raising};
+    END IF;
+    RETURN old;
+END""",
+    }
+    made |= {f"head_history_append_{digit}": _head_history_append(digit, raising) for digit in PARTITIONS}
+    return made | {f"record_append_{digit}": _record_append(digit) for digit in PARTITIONS}
+
+
+def _head_history_append(digit: str, raising: str) -> str:
+    return f"""
+BEGIN
+    PERFORM FROM fresh WHERE fresh.checkpoint IS DISTINCT FROM
+        (SELECT coalesce(max(number), 0) + 1 FROM tallystick.checkpoint);
+    IF FOUND THEN
+        RAISE EXCEPTION 'tallystick: heads go to the next checkpoint' {raising};
+    END IF;
+    PERFORM FROM fresh JOIN tallystick.head_history_{digit} AS other USING (session)
+        WHERE other.checkpoint > fresh.checkpoint
+            OR (other.checkpoint < fresh.checkpoint AND other.position >= fresh.position);
+    IF FOUND THEN
+        RAISE EXCEPTION 'tallystick: heads in checkpoints only move forward' {raising};
+    END IF;
+    RETURN NULL;
+END"""
+
+
+def _record_append(digit: str) -> str:
+    """What every append runs: operators are named in full, since a search path could put others in their place."""
+    return f"""
+BEGIN
+    IF pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'on'
+        AND pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'remote_apply' THEN
+        RAISE EXCEPTION 'tallystick: synchronous_commit is %', pg_catalog.current_setting('synchronous_commit')
+            USING ERRCODE = '{DURABILITY_STATE}';
+    END IF;
+    IF pg_catalog.current_setting('tallystick.schema', true) IS NULL
+        OR pg_catalog.current_setting('tallystick.schema', true) OPERATOR(pg_catalog.<>) '{schema.SCHEMA_VERSION}' THEN
+        RAISE EXCEPTION 'tallystick: the schema is {schema.SCHEMA_VERSION}, the client says %',
+            coalesce(pg_catalog.current_setting('tallystick.schema', true), 'nothing')
+            USING ERRCODE = '{VERSION_STATE}';
+    END IF;
+    PERFORM FROM fresh WHERE
+        CASE WHEN fresh.position OPERATOR(pg_catalog.<>) 1::bigint THEN NOT EXISTS (
+            SELECT FROM tallystick.record_{digit} AS before
+            WHERE before.session OPERATOR(pg_catalog.=) fresh.session
+                AND before.position OPERATOR(pg_catalog.=) (fresh.position OPERATOR(pg_catalog.-) 1::bigint)
+        ) ELSE NOT EXISTS (
+            SELECT FROM tallystick.session_{digit} AS known WHERE known.key OPERATOR(pg_catalog.=) fresh.session
+        ) END;
+    IF FOUND THEN
+        RAISE EXCEPTION 'tallystick: a record goes to its head + 1' USING ERRCODE = '{REFUSED_STATE}';
+    END IF;
+    RETURN NULL;
+END"""
+
+
+def unpinned(name: str) -> bool:
+    """Whether a function runs under the caller's search path, since setting one would slow every append down."""
+    return name.startswith("record_append_")
+
+
+def function_statements() -> list[str]:
+    """What makes the trigger functions, or replaces them by those of this version."""
+    return [
+        f"CREATE OR REPLACE FUNCTION tallystick.{name}() RETURNS trigger LANGUAGE plpgsql"
+        f"{'' if unpinned(name) else ' SET search_path = pg_catalog, pg_temp'} AS $body${body}$body$"
+        for name, body in functions().items()
+    ]
+
+
+def statements() -> list[str]:
+    """What makes the functions and the triggers, run as the owner."""
+    made = function_statements()
+    for trigger in triggers():
+        made.append(trigger.definition)
+        made.append(f"ALTER TABLE tallystick.{trigger.table} ENABLE ALWAYS TRIGGER {trigger.name}")
+    return made

@@ -1,0 +1,214 @@
+"""What every store keeps: the log of checkpoints, and which sessions moved since the last."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.checkpoints import SignerUnderTest, all_faults, heads_now, map_now
+from support.contract import StoreUnderTest, naive_root
+from tallystick import Entry, Ledger, TamperedError
+from tallystick.proof import headmap
+from tallystick.proof.headmap import key_range, map_root
+from tallystick.stores.checkpoints import checkpoints, newest, stored
+
+NOTE = Entry(type="note")
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> SignerUnderTest:
+    return SignerUnderTest(tmp_path / "config")
+
+
+@pytest.fixture
+def early_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles are kept from 16 tasks on, where a real ledger begins at 4,096."""
+    monkeypatch.setattr(headmap, "_SMALL_LEDGER", 16)
+
+
+def test_the_log_is_the_naive_tree_over_its_leaves(ledger: Ledger, signer: SignerUnderTest) -> None:
+    for n in range(20):
+        ledger.append(f"t{n % 7}", NOTE)
+        tasks, root = map_now(ledger)
+        checkpoint = signer.sign(ledger)
+        last = newest(ledger.store.log)
+        assert last is not None
+        assert last.number == checkpoint.size == ledger.store.log.size() == n + 1
+        statement = last.statement()
+        assert (statement.tasks, statement.heads) == (tasks, root)
+        assert checkpoint.root == naive_root([one.leaf for one in checkpoints(ledger.store.log)])
+    ledger.verify()
+
+
+def test_every_old_map_can_be_made_again(ledger: Ledger, signer: SignerUnderTest) -> None:
+    chance = random.Random(3)
+    then: list[list[Any]] = []
+    for n in range(30):
+        for _ in range(chance.randrange(1, 6)):
+            ledger.append(f"t{chance.randrange(40)}", [NOTE] * chance.randrange(1, 4))
+        then.append(sorted(heads_now(ledger)))
+        signer.sign(ledger)
+        assert list(ledger.store.log.heads(n + 1, *key_range(0, 0))) == then[-1]
+    for number, heads in enumerate(then, 1):
+        assert list(ledger.store.log.heads(number, *key_range(0, 0))) == heads
+        assert map_root(heads) == stored(ledger.store.log, number).statement().heads
+        assert len(list(ledger.store.log.all_heads(number))) == len(heads)
+
+
+def test_only_what_moved_is_read(ledger: Ledger, signer: SignerUnderTest) -> None:
+    for n in range(10):
+        ledger.append(f"t{n}", NOTE)
+    assert len(ledger.store.log.moved()) == 10
+    signer.sign(ledger)
+    assert ledger.store.log.moved() == []
+    ledger.append("t3", [NOTE, NOTE])
+    ledger.append("t3", NOTE)
+    ledger.append("new", NOTE)
+    moved = {one.task_id: (one.before and one.before[0], one.position) for one in ledger.store.log.moved()}
+    assert moved == {"t3": (1, 4), "new": (None, 1)}
+    signer.sign(ledger)
+    assert ledger.store.log.moved() == []
+
+
+def test_what_moves_while_a_checkpoint_is_made_is_in_the_next_one(
+    ledger: Ledger, signer: SignerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Appends do not wait for a checkpoint, also not for the first one."""
+    for n in range(4):
+        ledger.append(f"t{n}", NOTE)
+    log: Any = ledger.store.log
+    prepare = type(log).prepare
+
+    def append_first(*args: Any, **named: Any) -> bool:
+        ledger.append("t1", NOTE)
+        ledger.append("t2", [NOTE] * 3)
+        ledger.append("late" + str(log.size()), NOTE)
+        return bool(prepare(*args, **named))
+
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(log), "prepare", append_first)
+            signer.sign(ledger)
+        assert all_faults(ledger) == []
+        assert {"t1", "t2", f"late{log.size() - 1}"} <= {one.task_id for one in log.moved()}
+        tasks, root = map_now(ledger)
+        signer.sign(ledger)
+        statement = stored(log, log.size()).statement()
+        assert (statement.tasks, statement.heads) == (tasks, root)
+        ledger.append("t0", NOTE)
+
+
+def test_proofs_of_presence_and_absence(ledger: Ledger, signer: SignerUnderTest, early_tiles: None) -> None:
+    for n in range(40):
+        ledger.append(f"t{n}", NOTE)
+    signer.sign(ledger)
+    ledger.append("t0", NOTE)
+    first = ledger.head_proof("t0")
+    assert (first.position, first.number) == (1, 1)
+    checkpoint = signer.sign(ledger)
+    for task_id in ("t0", "t39", "nobody", "t", ""):
+        proof = ledger.head_proof(task_id)
+        assert proof.verify().tasks == 40
+        assert proof.checkpoint() == checkpoint
+        if task_id.startswith("t") and task_id != "t":
+            head = ledger.head(task_id)
+            assert (proof.position, proof.root.hex()) == (head.position, head.root)
+        else:
+            assert proof.position is None
+    old = ledger.head_proof("t0", 1)
+    assert old.verify() == first.verify()
+    assert (old.position, old.root) == (first.position, first.root)
+
+
+DAMAGE = (
+    "UPDATE local_tile SET tile = (SELECT tile FROM local_tile ORDER BY prefix DESC LIMIT 1)",
+    "DELETE FROM local_tile WHERE prefix > 2",
+    "DELETE FROM local_tile",
+    "DELETE FROM local_task WHERE task_id LIKE '%7'",
+    "UPDATE local_task SET session = (SELECT session FROM local_task ORDER BY key LIMIT 1)",
+    "DELETE FROM local_task",
+)
+
+
+def test_a_wrong_cache_is_not_believed(
+    store: StoreUnderTest, ledger: Ledger, signer: SignerUnderTest, early_tiles: None
+) -> None:
+    """Tiles and the index of tasks lie in local tables: with them wrong, proofs and maps come from the heads."""
+    for n in range(60):
+        ledger.append(f"t{n}", NOTE)
+    signer.sign(ledger)
+    for damage in DAMAGE:
+        store.sql(damage)
+        assert ledger.head_proof("t17").verify().tasks == 60
+        assert ledger.head_proof("nobody").position is None
+        ledger.append("t17", NOTE)
+        tasks, root = map_now(ledger)
+        signer.sign(ledger)
+        last = newest(ledger.store.log)
+        assert last is not None
+        assert (last.statement().tasks, last.statement().heads) == (tasks, root), damage
+    assert all_faults(ledger) == []
+
+
+def test_twins_with_one_key_make_one_log(store: StoreUnderTest, signer: SignerUnderTest) -> None:
+    """Signers at work at once, and writers: one log without a gap, and nothing that moved is left out."""
+    writer = store.open()
+    writer.append("t0", NOTE)
+    stopped = threading.Event()
+    failed: list[BaseException] = []
+
+    def sign(ledger: Ledger) -> None:
+        try:
+            while not stopped.is_set():
+                signer.make(ledger)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=sign, args=(store.open(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for n in range(60):
+        writer.append(f"t{n % 11}", [NOTE] * (1 + n % 3))
+    stopped.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    signer.make(writer)
+    log = writer.store.log
+    assert [one.number for one in checkpoints(log)] == list(range(1, log.size() + 1))
+    statement = stored(log, log.size()).statement()
+    assert (statement.tasks, statement.heads) == map_now(writer)
+    assert all_faults(writer) == []
+
+
+def test_somebody_else_was_faster(store: StoreUnderTest, ledger: Ledger, signer: SignerUnderTest) -> None:
+    ledger.append("a", NOTE)
+    log, other = ledger.store.log, store.open().store.log
+    moved = log.moved()
+    assert log.prepare(1, b"leaf", moved, {}, anew=True)
+    assert log.pending() == other.pending() == (1, b"leaf")
+    assert not other.prepare(1, b"other", moved, {}, anew=True)
+    assert not other.prepare(2, b"other", moved, {}, anew=True)
+    assert other.replace_pending(1, b"again")
+    assert not other.replace_pending(2, b"again")
+    assert log.pending() == (1, b"again")
+
+
+def test_a_head_that_a_checkpoint_is_about_must_be_extended(
+    store: StoreUnderTest, ledger: Ledger, signer: SignerUnderTest
+) -> None:
+    ledger.append("a", [NOTE] * 3)
+    signer.sign(ledger)
+    (session,) = {one.number for one in (ledger.store.find("a"),) if one is not None}
+    ((_, position, root),) = ledger.store.log.heads_of(ledger.store.find("a"))  # type: ignore[arg-type]
+    assert (position, root.hex()) == (3, ledger.head("a").root)
+    assert ledger.store.log.known_task(session) == "a"
+    assert list(ledger.store.log.changes()) == [[(1, session, "a", 3, root)]]
+    ledger.append("a", NOTE)
+    ledger.verify()
+    with pytest.raises(TamperedError, match="was seen here"):
+        ledger.verify("a", head="3:" + "00" * 32)
