@@ -150,6 +150,8 @@ class _Verification:
                 rows = [row for row in rows if row[0] <= last]
             if not rows:
                 return
+            if rows[-1][0] < self._next:
+                raise TamperedError("the rows are out of order", task_id=self._session.task_id, position=rows[-1][0])
             self._chunk(self._next, rows)
             self._next = rows[-1][0] + 1
             if progress is not None:

@@ -196,7 +196,7 @@ def test_a_damaged_file_reads_the_same_or_says_that_it_is_damaged(
         expected = read_all(ledger)
     first = random.randrange(1 << 30)
     outcomes = set()
-    for seed in range(first, first + (5000 if storm else 60)):
+    for seed in range(first, first + (1500 if storm else 60)):
         data = bytearray(whole)
         damage(data, random.Random(seed))
         for suffix in ("-wal", "-shm", "-journal"):
@@ -222,7 +222,7 @@ def test_appending_to_a_damaged_file_never_ends_in_a_traceback(
     whole = one_of_everything.read_bytes()
     first = random.randrange(1 << 30)
     refusals = 0
-    for seed in range(first, first + (2000 if storm else 60)):
+    for seed in range(first, first + (1000 if storm else 60)):
         data = bytearray(whole)
         chance = random.Random(seed)
         chance.choice([scatter, swap_pages, clear, cut])(data, chance)

@@ -62,6 +62,12 @@ class SqliteReader:
             raise TamperedError("the row is damaged", task_id=task_id, position=position, where=where)
         return rows
 
+    def _onward(self, start: int, last: int) -> int:
+        """Where to read on. Raises TamperedError where a damaged index leads back, and reading would never end."""
+        if last < start:
+            raise TamperedError("the rows are out of order", where=self.path, advice="restore a backup and compare")
+        return last + 1
+
     def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:
         """See `Store.find`."""
         if not ledger_id and (known := self._sessions.get(task_id)):
@@ -93,7 +99,7 @@ class SqliteReader:
         ):
             for row in rows:
                 yield SessionKey(*row)
-            after = rows[-1][0]
+            after = self._onward(after + 1, rows[-1][0]) - 1
 
     def newest_sessions(self, count: int) -> list[SessionKey]:
         """See `Store.newest_sessions`."""
@@ -156,7 +162,7 @@ class SqliteReader:
             if not found:
                 return
             yield [_row(one) for one in found]
-            start = found[-1][0] + 1
+            start = self._onward(start, found[-1][0])
 
     def raw_rows(self, session: SessionKey, start: int, count: int) -> list[tuple[Any, ...]]:
         """See `Store.raw_rows`."""
