@@ -274,7 +274,7 @@ def test_a_result_that_cannot_be_recorded_says_how_the_command_ended(bench: Benc
     bench.ledger.append = once  # type: ignore[method-assign, assignment]
     with pytest.raises(NotRecordedError) as raised:
         bench.run("exit 7")
-    assert str(raised.value) == "the command ended with 7, unrecorded: no room"
+    assert str(raised.value) == "the command ended with 7, but is not recorded: no room"
     assert raised.value.ran is not None
     assert raised.value.ran.exit_code == 7
 

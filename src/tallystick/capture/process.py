@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from tallystick.capture.result import Finished
 
 
+def require_command(argv: Sequence[str] | str) -> None:
+    """Raises InputError where that cannot be a command."""
+    if not argv or any("\0" in word for word in ([argv] if isinstance(argv, str) else argv)):
+        raise InputError("a command needs a first word and cannot hold NUL")
+
+
 def run_process(
     argv: Sequence[str] | str,
     *,
@@ -49,8 +55,7 @@ def run_process(
     Where the command cannot be run, says so on `stderr_fd` in one line, which is kept, and returns 126 or
     127. Raises InputError for a command that is empty or holds NUL.
     """
-    if not argv or any("\0" in word for word in ([argv] if isinstance(argv, str) else argv)):
-        raise InputError("a command needs a first word and cannot hold NUL")
+    require_command(argv)
     recorder = OutputRecorder(on_output, kept_through)
     if sys.platform == "win32":
         from tallystick.capture.windows import run_on_windows as run

@@ -10,7 +10,7 @@ import os
 import shlex
 
 from tallystick.capture.identity import this_process
-from tallystick.capture.process import run_process
+from tallystick.capture.process import require_command, run_process
 from tallystick.errors import TallystickError
 from tallystick.model.entry import Entry
 from tallystick.model.record import dropped_details
@@ -133,7 +133,8 @@ class NotRecordedError(TallystickError):
     exit_code = NOT_RECORDED
 
     def __init__(self, cause: TallystickError, ran: Finished | None) -> None:
-        what = "was not run, since it cannot be recorded" if ran is None else f"ended with {ran.exit_code}, unrecorded"
+        not_run = "was not run, since it cannot be recorded"
+        what = not_run if ran is None else f"ended with {ran.exit_code}, but is not recorded"
         super().__init__(f"the command {what}: {cause}")
         self.ran = ran
 
@@ -178,11 +179,12 @@ def run_command(
 
     `before`: the content as it is now, where it was already looked at; it is closed. `now` gives the time that
     many seconds from now (RFC 3339). `begin` appends the `run_started` in another way; what it raises other than a
-    TallystickError ends all this before the command runs. Raises NotRecordedError where the ledger cannot take the
-    entries.
+    TallystickError ends all this before the command runs. Raises InputError for a command that is none,
+    NotRecordedError where the ledger cannot take the entries.
     """
     from tallystick.capture.executable import DigestTask
 
+    require_command(run.argv)
     mask = SecretMask(os.environ)
     digest = DigestTask(run.argv, cwd=run.cwd)
     try:
