@@ -144,7 +144,7 @@ def _since_commit(commit: str, now: Snapshot) -> dict[str, State] | None:
     """What `commit` has where it differs from what the snapshot stands on. None where it is gone."""
     if not now.repository:
         return None
-    if commit == now.commit:
+    if commit == now.stands_on:
         return {}
     try:
         found = list(differences(now.repository.git, commit, now.stands_on))
