@@ -173,7 +173,8 @@ def attempt_of(
         kind = "result"
     else:
         return None
-    run = as_object(entry.details.get("run")) if borne_out or kind == "started" else {}
+    watched = borne_out or kind == "started"
+    run = as_object(entry.details.get("run")) if watched else {"tests": as_object(entry.details.get("report"))}
     code = _integer(run.get("exit_code"))
     return Attempt(
         position=recorded.position,
