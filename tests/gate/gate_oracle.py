@@ -239,7 +239,7 @@ class Oracle:
     def _no_input_then(self, one: Attempt, path: str, now: Moment) -> bool:
         """What other tasks' runs left counts only where git does not know it, neither then nor now."""
         if path.endswith(".swp") and path not in now.content:
-            return True
+            return path not in one.start.tracked
         if path in one.left:
             return True  # whatever stood there before it, the run itself wrote it
         if path in now.tracked and path in one.start.content:

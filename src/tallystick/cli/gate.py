@@ -31,16 +31,19 @@ WHOLE = ("gitlab", "junit")
 """Formats of reports that are files: an empty one would be none."""
 
 
-def open_case(options: argparse.Namespace, task_id: str, *, write: bool = False, required: bool = True) -> Case:
+def open_case(
+    options: argparse.Namespace, task_id: str, *, write: bool = False, required: bool = True, compares: bool = False
+) -> Case:
     """The task as it stands, git having begun to look before the ledger is opened. Close it when done.
 
-    `required` False: where there is no ledger yet, nothing is proved. Else raises NotFoundError there.
+    `required` False: where there is no ledger yet, nothing is proved. Else raises NotFoundError there. `compares`:
+    nothing is recorded of the content, so that its local ignore rules need not be known.
     """
     from tallystick.cli.context import ledger_files
 
     workspace = Workspace.find(os.getcwd(), exclude=ledger_files(options))
     plan = PendingPlan(workspace)
-    pending = workspace.start_snapshot()
+    pending = workspace.start_snapshot(local_rules=not compares)
     ledger: Ledger | None = None
     try:
         ledger = open_ledger(options, write=write)
@@ -82,7 +85,7 @@ def _gate(options: argparse.Namespace) -> int:
     seen = SeenHeads(_place(options), os.environ)
     if options.accept_history:
         seen.forget()
-    with open_case(options, task_id, required=False) as case:
+    with open_case(options, task_id, required=False, compares=True) as case:
         if case.ledger is None and seen.any:
             raise ledger_is_gone(_place(options))
         verdict = judged(case, seen, heads=options.head, full=options.full)
@@ -171,7 +174,7 @@ def _why_arguments(parser: argparse.ArgumentParser) -> None:
 def _why(options: argparse.Namespace) -> int:
     from tallystick.gate.why import explain
 
-    with open_case(options, task_of(options.task)) as case:
+    with open_case(options, task_of(options.task), compares=True) as case:
         criterion = case.plan.task.criterion(options.criterion)
         if criterion is None:
             names = ", ".join(one.id for one in case.plan.task.criteria) or "none"

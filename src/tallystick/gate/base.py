@@ -72,11 +72,11 @@ class PendingBase:
         if self._refs is not None:
             self._refs.discard()
 
-    def result(self, commit: str, tree_plan: Plan | None) -> Base:
-        """The base for content that stands on `commit`, with the work tree's own plan.
+    def result(self, commit: str, tree_plan: Plan | None, tree_data: bytes | None, *, changed: bool) -> Base:
+        """The base for content that stands on `commit`, with the work tree's own plan, as it is read and as bytes.
 
-        Raises InputError where the protected branch that the plan names is not here, PlanError for a base's
-        plan that cannot be read.
+        `changed`: whether that is not the commit's. Raises InputError where the protected branch that the plan names
+        is not here, PlanError for a base's plan that cannot be read.
         """
         if self._refs is None:
             return Base()
@@ -90,12 +90,21 @@ class PendingBase:
             tip, target = refs[branch]
             branch = target or branch
             found, word = self._merge_base(commit, branch, tip)
-        plan = self._plan_at(found)
+
+        def plan_at(base: str) -> Plan | None:
+            if base == commit and not changed:
+                return tree_plan
+            data = read_blob(self._workspace, f"{base}:{PLAN_FILE}")
+            if data is None or data == tree_data:
+                return None if data is None else tree_plan
+            return read_plan(data, where=f"{PLAN_FILE} of {base[:12]}")
+
+        plan = plan_at(found)
         named = (plan or tree_plan or Plan()).gate.base
         if named and named != branch:
             branch = named
             found, word = self._merge_base(commit, named, self._resolve(named))
-            plan = self._plan_at(found)
+            plan = plan_at(found)
         return Base(found, branch, plan, word, tuple(_tasks_of(branch)))
 
     def _resolve(self, revision: str) -> str:
@@ -118,10 +127,6 @@ class PendingBase:
         if found:
             return found, ""
         return tip, f"no commit in common with {branch} is here (a shallow clone?), so its newest is the base"
-
-    def _plan_at(self, commit: str) -> Plan | None:
-        data = read_blob(self._workspace, f"{commit}:{PLAN_FILE}")
-        return None if data is None else read_plan(data, where=f"{PLAN_FILE} of {commit[:12]}")
 
 
 def _tasks_of(branch: str) -> Iterator[str]:

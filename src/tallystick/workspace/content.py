@@ -62,13 +62,14 @@ class Workspace:
             raise InputError("not a git work tree", where=self.root, advice="only git keeps earlier content")
         return self._repository
 
-    def start_snapshot(self) -> PendingSnapshot:
+    def start_snapshot(self, *, local_rules: bool = True) -> PendingSnapshot:
         """Begins to look at the content; git does so in the background, and `result()` waits for it.
 
-        Raises TallystickError where git is missing or no scratch file can be written.
+        `local_rules` False leaves `excludes` empty, for whoever only compares content. Raises TallystickError where
+        git is missing or no scratch file can be written.
         """
         if self._repository:
-            return PendingGitSnapshot(self._repository, self._rules)
+            return PendingGitSnapshot(self._repository, self._rules if local_rules else None)
         from tallystick.workspace.walk import PendingWalk
 
         return PendingWalk(self.root, self.hidden)
