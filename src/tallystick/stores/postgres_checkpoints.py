@@ -12,7 +12,7 @@ from tallystick.errors import TamperedError
 from tallystick.proof.headmap import map_key
 from tallystick.stores.base import HEAD_KEY, tip_from
 from tallystick.stores.checkpoints import MovedHead, StoredCheckpoint
-from tallystick.stores.postgres_schema import PARTITIONS, partition_of
+from tallystick.stores.postgres_schema import PARTITIONS, number_of, partition_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class PostgresLog:
                 )
             if tip.position != before:
                 head = None if before is None else (before, root)
-                found.append(MovedHead(int.from_bytes(key), task_id, tip.position, tip.edge.root(), head))
+                found.append(MovedHead(number_of(key), task_id, tip.position, tip.edge.root(), head))
         return found
 
     def changes(self, after: int = 0) -> Iterator[list[Change]]:
@@ -101,7 +101,7 @@ class PostgresLog:
             " LEFT JOIN tallystick.session s ON s.key = h.session AND s.ledger = 1 ORDER BY 1, 2",
             (number, session),
         ):
-            yield [(checkpoint, int.from_bytes(key), *rest) for checkpoint, key, *rest in rows]
+            yield [(checkpoint, number_of(key), *rest) for checkpoint, key, *rest in rows]
             number, session = rows[-1][:2]
 
     def heads_of(self, session: SessionKey) -> list[tuple[int, int, bytes]]:
@@ -250,7 +250,7 @@ def _keep_heads(connection: Connection, number: int, moved: Sequence[MovedHead])
         ) as copy:
             copy.set_types(("bytea", "integer", "bigint", "bytea"))
             for key in keys:
-                one = by_session[int.from_bytes(key)]
+                one = by_session[number_of(key)]
                 copy.write_row((key, number, one.position, one.root))
 
 

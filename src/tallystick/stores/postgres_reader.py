@@ -6,7 +6,7 @@ from tallystick.errors import TamperedError
 from tallystick.model.record import Sealed
 from tallystick.model.text import clean_text
 from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
-from tallystick.stores.postgres_schema import ORDER_OF_MAKING, partition_of, session_key
+from tallystick.stores.postgres_schema import ORDER_OF_MAKING, number_of, partition_of, session_key
 from tallystick.stores.postgres_writer import read_pointers
 
 TYPE_CHECKING = False
@@ -64,7 +64,7 @@ class PostgresReader:
             after,
         ):
             for _, key, ledger_id, task_id, header in rows:
-                yield SessionKey(_number(key), ledger_id, task_id, header)
+                yield SessionKey(number_of(key), ledger_id, task_id, header)
             after = rows[-1][:2]
 
     def newest_sessions(self, count: int) -> list[SessionKey]:
@@ -76,7 +76,7 @@ class PostgresReader:
             " ORDER BY made DESC, key DESC",
             (count,),
         )
-        return [SessionKey(_number(key), *named) for key, *named in rows]
+        return [SessionKey(number_of(key), *named) for key, *named in rows]
 
     def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:
         """See `Store.proofs`."""
@@ -86,7 +86,7 @@ class PostgresReader:
             f" WHERE p.digest = %s ORDER BY {ORDER_OF_MAKING} DESC, s.key DESC, p.position DESC LIMIT %s",
             (digest, limit),
         )
-        return [(SessionKey(_number(key), *named), position) for key, *named, position in rows]
+        return [(SessionKey(number_of(key), *named), position) for key, *named, position in rows]
 
     def tip(self, session: SessionKey) -> Tip:
         """See `Store.tip`."""
@@ -172,15 +172,13 @@ class PostgresReader:
     def faults(self, session: SessionKey | None = None) -> Iterator[tuple[str, int | None, str]]:
         """See `Store.faults`."""
         from tallystick.stores import postgres_faults
+        from tallystick.stores.log_faults import log_faults
 
         if session is not None:
-            return postgres_faults.schema_faults(self._query)
-        return postgres_faults.faults(self._query)
-
-
-def _number(key: bytes) -> int:
-    """The key as a number; one of another length is not ours, which verification says, and must not end it."""
-    return int.from_bytes(key[:16].ljust(16, b"\0"))
+            yield from postgres_faults.schema_faults(self._query)
+            return
+        yield from postgres_faults.faults(self._query)
+        yield from log_faults(self.log, self.ledger_id)
 
 
 def _place(session: SessionKey) -> tuple[bytes, str]:

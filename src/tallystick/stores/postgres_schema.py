@@ -139,6 +139,11 @@ def session_key(ledger_id: str, task_id: str) -> bytes:
     return sha256(f"{ledger_id}:{task_id}".encode()).digest()[:16]
 
 
+def number_of(key: bytes) -> int:
+    """The key as a number; one of another length is not ours, which verification says, and must not end it."""
+    return int.from_bytes(key[:16].ljust(16, b"\0"))
+
+
 def bounds(digit: str) -> tuple[str, str]:
     """Where a partition begins and where the next one does, as PostgreSQL prints bounds."""
     value = int(digit, 16)
