@@ -279,17 +279,34 @@ class TestStates:
         shutil.rmtree(repo.root / "later")
         _assert_as_git(repo, tmp_path / "scratch")
 
-    def test_hidden_edits_are_seen_and_absent_skipped_files_are_kept(self, repo: GitRepo, tmp_path: Path) -> None:
+    def test_hidden_edits_and_deletions_are_seen(self, repo: GitRepo, tmp_path: Path) -> None:
         repo.git("update-index", "--assume-unchanged", "a.txt")
         repo.git("update-index", "--skip-worktree", "src/b.py", "src/run.sh")
         repo.write("a.txt", "two\n")
         assert set(_workspace(repo).snapshot().changes) == {"a.txt"}
         repo.write("src/b.py", "x = 2\n")
         repo.remove("src/run.sh")
-        assert set(_workspace(repo).snapshot().changes) == {"a.txt", "src/b.py"}
+        assert set(_workspace(repo).snapshot().changes) == {"a.txt", "src/b.py", "src/run.sh"}
         _assert_as_git(repo, tmp_path / "scratch")
         repo.remove("a.txt")
         assert _workspace(repo).snapshot().changes["a.txt"] == ""
+
+    def test_what_a_sparse_checkout_leaves_out_is_as_it_was_committed(self, repo: GitRepo, tmp_path: Path) -> None:
+        repo.git("sparse-checkout", "set", "--no-cone", "/a.txt")
+        assert not (repo.root / "src/b.py").exists()
+        assert _workspace(repo).snapshot().changes == {}
+        _assert_as_git(repo, tmp_path / "scratch")
+
+    def test_times_that_git_is_told_not_to_trust_hide_nothing(self, repo: GitRepo) -> None:
+        repo.git("config", "core.trustctime", "false")
+        repo.git("config", "core.checkStat", "minimal")
+        os.utime(repo.root / "a.txt", (10**9, 10**9))
+        repo.git("update-index", "--refresh", check=False)
+        size = (repo.root / "a.txt").stat().st_size
+        time.sleep(1.1)  # most builds of git compare change times by the second
+        repo.write("a.txt", "x" * (size - 1) + "\n")
+        os.utime(repo.root / "a.txt", (10**9, 10**9))
+        assert set(_workspace(repo).snapshot().changes) == {"a.txt"}
 
     def test_ignore_stat_hides_nothing(self, repo: GitRepo) -> None:
         repo.git("config", "core.ignoreStat", "true")

@@ -34,7 +34,8 @@ def staged_tree(repo: GitRepo, scratch: Path) -> str:
         shutil.copy2(git_dir / "index", scratch / "index")
         tracked = repo.git("ls-files", "-z", "-v", env=env).split("\0")[:-1]
         hidden = [line[2:] for line in tracked if line[0].islower() or line[0] == "S"]
-        there = [path for path in hidden if os.path.lexists(repo.root / path)]
+        sparse = (git_dir / "info/sparse-checkout").exists()
+        there = [path for path in hidden if not sparse or os.path.lexists(repo.root / path)]
         for flag, paths in (("--no-assume-unchanged", hidden), ("--no-skip-worktree", there)):
             if paths:
                 repo.git("update-index", flag, "-z", "--stdin", input="".join(f"{path}\0" for path in paths), env=env)

@@ -30,7 +30,10 @@ _NOT_INHERITED = frozenset(
 )  # fmt: skip
 
 # A monitor may be wrong, and it and a split index write below .git; the rest is work for nothing here.
-_OPTIONS = ("core.fsmonitor=", "core.splitIndex=false", "core.untrackedCache=false", "index.skipHash=true")
+_OPTIONS = (
+    "core.fsmonitor=", "core.splitIndex=false", "core.untrackedCache=false", "index.skipHash=true",
+    "core.trustctime=true", "core.checkStat=default",
+)  # fmt: skip
 
 
 class GitError(TallystickError):

@@ -84,11 +84,11 @@ class Index:
             number += 1
         return -1
 
-    def without_hiding(self, root: bytes) -> bytes:
-        """The file with assume-unchanged cleared, and skip-worktree where the file is there after all.
+    def without_hiding(self, root: bytes, *, sparse: bool = True) -> bytes:
+        """The file with assume-unchanged cleared, and skip-worktree too.
 
-        A skipped file that is absent is not a deletion: a sparse checkout leaves it out, and git commits it as it
-        was. A folder that a sparse index has as one entry is left to git, which looks itself.
+        In a `sparse` checkout a skipped file that is absent is not a deletion: it was left out, and git commits it
+        as it was. Elsewhere somebody hid that it is gone. A folder that a sparse index has as one entry is left to git, which looks itself.
         """
         there = _presence(root)
         changed = bytearray(self.data)
@@ -96,7 +96,7 @@ class Index:
             place = self.places[number] + _STAT_SIZE + self.oid_size
             skipped = changed[place] & _EXTENDED and changed[place + 2] & _SKIP_WORKTREE
             changed[place] &= ~_ASSUME_VALID
-            if skipped and number not in self.folders and there(self.paths[number]):
+            if skipped and number not in self.folders and (not sparse or there(self.paths[number])):
                 changed[place + 2] &= ~_SKIP_WORKTREE
         if changed == self.data:
             return self.data

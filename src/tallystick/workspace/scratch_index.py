@@ -50,7 +50,9 @@ class ScratchIndex:
             self.git.run("update-index", "--no-split-index")
             self._data, self._times = _whole(self.git.index)
             self.entries = self._parsed(self._data)
-        self._write(self.entries.without_hiding(os.fsencode(self._repository.root)))
+        patterns = os.path.join(self._repository.location.git_dir, "info", "sparse-checkout")
+        revealed = self.entries.without_hiding(os.fsencode(self._repository.root), sparse=os.path.exists(patterns))
+        self._write(revealed)
 
     def update(self, gone: Sequence[bytes], there: Sequence[bytes]) -> None:
         """Takes paths out and puts others in, as they lie in the work tree. Raises GitError for one unreadable."""
