@@ -46,7 +46,7 @@ class Attempt(Frozen):
     grade: Grade
     """What stands behind it, as far as the entry alone tells."""
     run: Mapping[str, Any]
-    """`details.run`; empty for a claim."""
+    """`details.run`; of a claim only the `tests` that a report told of."""
     content: Mapping[str, Any]
     """`details.content`; empty where it is not known."""
     erased: tuple[str, ...]
@@ -68,6 +68,11 @@ class Attempt(Frozen):
     def session(self) -> tuple[str, str]:
         """The session that it stands in: ledger and task."""
         return self.ledger_id, self.task_id
+
+    @property
+    def watched(self) -> bool:
+        """Whether it is the end of a run that the ledger bears out, and not somebody's word."""
+        return "exit_code" in self.run
 
     @property
     def inputs(self) -> str:

@@ -162,7 +162,7 @@ def _sort(criterion: Criterion, attempts: Sequence[Attempt], bench: Bench) -> _S
             is_open = (one.session, one.position) not in ended and one.command == criterion.command and not one.cwd
             if is_open and not _why_not_here(criterion, one, bench.content, here):
                 standing.open.append(one)
-        elif one.grade < criterion.grade and not one.run and "details" not in one.erased:
+        elif one.grade < criterion.grade and not one.watched and "details" not in one.erased:
             standing.weak.append(one)
         elif not is_its_command(criterion, one):
             standing.refused.append(one)

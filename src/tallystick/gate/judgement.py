@@ -98,7 +98,7 @@ def failure_of(attempt: Attempt, expect: Expectation, output: Callable[[], str])
 
     Of a run the exit code, the counts and the output decide, whatever status was written down.
     """
-    if attempt.run:
+    if attempt.watched:
         if attempt.run.get("timed_out"):
             return TIMED_OUT
         if expect.output and not attempt.output_known:
