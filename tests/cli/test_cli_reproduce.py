@@ -267,6 +267,7 @@ def test_outside_git(project: Project, tmp_path: Path) -> None:
 def test_on_the_bases_content(project: Project) -> None:
     started(project, {"one": run("grep -q 2 a"), "other": run("true")})
     project.repo.write("a", "2")
+    project.repo.write("b", "2")
     project.repo.commit()
     project.notch("check")
     assert "[unfalsified]" in project.notch("gate").stdout.split("other")[0]
