@@ -10,7 +10,7 @@ import os
 import sys
 
 from tallystick.cli.commands import COMMANDS, overview, suggestion
-from tallystick.errors import InputError, TallystickError
+from tallystick.errors import InputError, StoreUnavailableError, TallystickError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ BROKEN_PIPE = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Every error becomes one line on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _settle_streams()
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
@@ -37,6 +38,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except OSError as error:
+        where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        print(f"notch: {where}{error.strerror or error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return StoreUnavailableError.exit_code
+
+
+def _settle_streams() -> None:
+    """Standard streams that are closed lead nowhere, and what a terminal cannot show is escaped.
+
+    A closed descriptor would be given to the next file that is opened, and the ledger must not be standard output.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(arguments: list[str]) -> int:

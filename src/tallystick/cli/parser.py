@@ -37,7 +37,12 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """The options. Raises InputError for anything that is not one."""
-        return self.parse_args(arguments)
+        options = self.parse_args(arguments)
+        if getattr(options, "task_option", None) is not None:
+            if options.task is not None:
+                self.error("the task is named twice")
+            options.task = options.task_option
+        return options
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -55,3 +60,4 @@ def add_task(parser: argparse.ArgumentParser) -> None:
 def add_task_argument(parser: argparse.ArgumentParser) -> None:
     """The task as an optional argument, for commands that read."""
     parser.add_argument("task", nargs="?", metavar="TASK", help="default: $TALLYSTICK_TASK, else the git branch")
+    parser.add_argument("-t", "--task", dest="task_option", metavar="TASK", help="the same, as other commands take it")

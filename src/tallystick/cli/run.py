@@ -9,6 +9,7 @@ from tallystick.cli.context import new_task_of, open_ledger, remember
 from tallystick.cli.parser import Command, add_task
 from tallystick.errors import InputError, TallystickError
 from tallystick.model.ids import require_id
+from tallystick.model.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from tallystick.ledger import Ledger
     from tallystick.trust.keys import Key
     from tallystick.workspace import Snapshot, Workspace
+
+
+LONGEST_SECONDS = 100_000_000
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +53,8 @@ def _run(options: argparse.Namespace) -> int:
     from tallystick.workspace import Workspace
 
     task_id = new_task_of(options.task)
-    if options.timeout is not None and not options.timeout > 0:
-        raise InputError("--timeout is a number of seconds above 0")
+    if options.timeout is not None and not 0 < options.timeout <= LONGEST_SECONDS:
+        raise InputError(f"--timeout is a number of seconds above 0, at most {LONGEST_SECONDS:,}")
     workspace = Workspace.find(os.getcwd(), exclude=ledger_files(options))
     report = _report_file(options.report, workspace)
     pending = workspace.start_snapshot()
@@ -82,7 +86,7 @@ def _run(options: argparse.Namespace) -> int:
             from tallystick.cli.vouch import attest_entries
 
             attest_entries(ledger, task_id, [result.head.position], key)
-    _warn(result.finished)
+    _warn(result)
     _report(result, run.command, options, task_id)
     return result.finished.exit_code
 
@@ -206,7 +210,10 @@ def _planned_command(criterion_id: str, criterion: Criterion | None, plan: PlanI
     return criterion.run if isinstance(criterion.run, str) else list(criterion.run)
 
 
-def _warn(finished: Finished) -> None:
+def _warn(result: RunResult) -> None:
+    finished = result.finished
+    if result.status != "pass" and not finished.exit_code:
+        print(f"notch: recorded as {result.status}: {printable(result.reason)}", file=sys.stderr)
     if finished.undelivered is not None:
         print(f"notch: its output could not all be shown: {finished.undelivered.strerror}", file=sys.stderr)
 

@@ -24,9 +24,12 @@ ACCEPT = "notch gate --accept-history"
 
 
 def state_folder(environ: Mapping[str, str]) -> str:
-    """Where this user's programs keep their state."""
+    """Where this user's programs keep their state; empty where the environment names no absolute path.
+
+    A relative one would lie in the work tree, as content that changes with every gate.
+    """
     home = environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return os.path.join(home, "tallystick", "heads")
+    return os.path.join(home, "tallystick", "heads") if os.path.isabs(home) else ""
 
 
 class SeenHeads:
@@ -35,7 +38,8 @@ class SeenHeads:
     def __init__(self, place: str, environ: Mapping[str, str]) -> None:
         self._place = place
         name = sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        self._path = os.path.join(state_folder(environ), f"{name}.json")
+        folder = state_folder(environ)
+        self._path = os.path.join(folder, f"{name}.json") if folder else ""
         self._tasks = self._read()
 
     def _read(self) -> dict[str, dict[str, Any]]:
@@ -83,6 +87,8 @@ class SeenHeads:
         Where the state directory cannot be written, nothing is kept.
         """
         if self.seen(task_id) == (ledger.ledger_id, head):
+            return
+        if not self._path:
             return
         try:
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)

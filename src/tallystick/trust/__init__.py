@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from tallystick.errors import TallystickError, TamperedError
+from tallystick.stores.checkpoints import NoLog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def checkpoint_if_key(
     the key signed before.
     """
     environment = os.environ if environ is None else environ
-    if not _may_have_key(environment):
+    if not _may_have_key(environment) or isinstance(ledger.store.log, NoLog):
         return None
     try:
         return _checkpoint(ledger, environment)

@@ -198,7 +198,7 @@ def _short(argv: list[str]) -> list[str]:
 def _version() -> tuple[int, ...]:
     """Git's version, such as (2, 39); empty where it does not say."""
     try:
-        printed = Child(["git", "version"], os.environ).result()
+        printed = Child(["git", "version"], os.environ).result(ok=range(-64, 256))
     except GitError:
         return ()
     words = printed.split()

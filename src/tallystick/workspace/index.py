@@ -87,8 +87,9 @@ class Index:
     def without_hiding(self, root: bytes, *, sparse: bool = True) -> bytes:
         """The file with assume-unchanged cleared, and skip-worktree too.
 
-        In a `sparse` checkout a skipped file that is absent is not a deletion: it was left out, and git commits it
-        as it was. Elsewhere somebody hid that it is gone. A folder that a sparse index has as one entry is left to git, which looks itself.
+        In a `sparse` checkout a skipped file that is absent is not a deletion: it was left out, and git
+        commits it as it was. Elsewhere somebody hid that it is gone. A folder that a sparse index has as
+        one entry is left to git, which looks itself.
         """
         there = _presence(root)
         changed = bytearray(self.data)
