@@ -103,7 +103,11 @@ class SessionHistory:
         """Raises TamperedError unless the record at the position lies in the tree under the head."""
         if position >= self._first or position in self._proved:
             return
-        self._prove_leaf(position, self._row(position).record, "the record is not the one that the head stands for")
+        self._prove_leaf(
+            position,
+            self._row(position).record,
+            "the record, or one that its proof needs, was changed; notch verify names it",
+        )
         self._proved.add(position)
 
     def _prove_leaf(self, index: int, record: bytes, otherwise: str) -> None:
@@ -119,7 +123,11 @@ class SessionHistory:
     def _read_newest(self) -> None:
         first, last = self._first, self._tip.position
         if first > 1 or last == 0:
-            self._prove_leaf(0, self.key.header, "the session's header was changed")
+            self._prove_leaf(
+                0,
+                self.key.header,
+                "the session's header, or a record that its proof needs, was changed; notch verify names it",
+            )
         self._read_header()
         edge = read_edge(first, self._tree)
         position = first - 1
