@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from tallystick.model.header import Header
     from tallystick.model.record import Draft, Sealed
-    from tallystick.stores.base import Head, SessionKey
+    from tallystick.stores.base import Head, SessionKey, Store
     from tallystick.stores.group_commit import Request
     from tallystick.stores.postgres_checkpoints import PostgresLog
 
@@ -391,6 +391,24 @@ class PostgresStore(PostgresReader):
                 " SELECT * FROM unnest(%s::bytea[], %s::bigint[], %s::bytea[]) ON CONFLICT DO NOTHING RETURNING 1",
                 (sessions, positions, digests),
             )
+
+    def adopt(self, source: Store, key: SessionKey) -> int:
+        """Keep a verified session of another ledger beside ours; returns how many entries are new.
+
+        Raises InputError where it is ours, or another history of one that is kept.
+        """
+        from tallystick.stores.postgres_adopt import adopt
+
+        for attempt in range(1, MISSES + 1):
+            try:
+                return self._write(lambda connection: adopt(connection, source, key, self.ledger_id))
+            except psycopg.errors.UniqueViolation as error:
+                # Somebody else made the same ledger or session meanwhile.
+                if attempt == MISSES:
+                    raise store_error(error, self._target) from None
+            except psycopg.Error as error:
+                raise store_error(error, self._target) from None
+        raise AssertionError
 
     def changes(
         self, known: Mapping[int, int], *, only: Sequence[str] | None = None, interval: float = 1.0

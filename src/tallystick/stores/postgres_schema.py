@@ -200,6 +200,7 @@ def grants() -> list[str]:
     ]
     made += [f"GRANT INSERT, UPDATE, DELETE ON tallystick.{table} TO {SEQUENCER}" for table in SEQUENCED]
     made.append(f"GRANT INSERT ON tallystick.checkpoint TO {SEQUENCER}")
+    made.append(f"GRANT INSERT ON tallystick.ledger TO {WRITER}")
     for digit in PARTITIONS:
         made += [f"GRANT INSERT ON tallystick.{table}_{digit} TO {WRITER}" for table in APPENDED]
         made.append(f"GRANT UPDATE ({', '.join(HEAD_COLUMNS)}) ON tallystick.state_{digit} TO {WRITER}")

@@ -360,9 +360,8 @@ class PostgresBatch(Batch):
             link.pipeline(self._before)
             self._before = []
         link.copy(statements.copy_records, copied([key, *row_values(row)] for row in self._rows))
-        pieces = [row for row in self._rows if has_artifact(row.sealed.output)]
-        if pieces:
-            link.copy(statements.copy_artifacts, copied(_pieces(key, pieces)))
+        if any(has_artifact(row.sealed.output) for row in self._rows):
+            link.copy(statements.copy_artifacts, copied(artifact_rows(key, self._rows)))
         self._rows = []
 
 
@@ -371,11 +370,13 @@ def has_artifact(output: bytes | None) -> bool:
     return output is not None and len(output) > INLINE_OUTPUT
 
 
-def _pieces(key: bytes, rows: Iterable[Row]) -> Iterator[list[bytes | None]]:
+def artifact_rows(key: bytes, rows: Iterable[Row]) -> Iterator[list[bytes | None]]:
+    """What of these rows' outputs does not lie beside their records: session, position, chunk, digest, data."""
     for row in rows:
-        assert row.sealed.output is not None
-        for chunk, (digest, data) in enumerate(pack(row.sealed.output)):
-            yield [key, int8(row.position), int4(chunk), digest, data]
+        output = row.sealed.output
+        if output is not None and has_artifact(output):
+            for chunk, (digest, data) in enumerate(pack(output)):
+                yield [key, int8(row.position), int4(chunk), digest, data]
 
 
 def _row_arrays(rows: Sequence[Row]) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.errors import InputError, TamperedError
+from tallystick.stores.adopting import complete_rows, require_foreign, require_same
 from tallystick.stores.base import HEAD_KEY, INLINE_OUTPUT
 from tallystick.stores.sqlite_schema import POSITION_BITS
 from tallystick.stores.sqlite_writer import INSERT_RECORD, INSERT_STATE, parameters, write_artifact
@@ -20,15 +20,16 @@ def adopt(connection: sqlite3.Connection, source: Store, key: SessionKey, own: s
     A longer one of the same history goes on where the kept one ends. Raises InputError where it is a session of
     our own ledger, or another history of one that is kept (a fork).
     """
-    if key.ledger_id == own:
-        raise InputError("it is a session of this very ledger", where=key.task_id, advice="it is here already")
+    require_foreign(key, own)
     number, held = _session(connection, key)
     tip = source.tip(key)
-    _require_same(connection, source, key, number, held)
+    if held >= 0:
+        (header,) = connection.execute("SELECT header FROM session WHERE number = ?", (number,)).fetchone()
+        require_same(source, key, header, held, lambda first, last: _records(connection, number, first, last))
     if tip.position <= held >= 0:
         return 0
     base = number << POSITION_BITS
-    for rows in source.rows(key, max(held, 0) + 1, tip.position):
+    for rows in complete_rows(source, key, max(held, 0) + 1, tip.position):
         for row in rows:
             output = row.sealed.output
             if output is not None and len(output) > INLINE_OUTPUT:
@@ -58,43 +59,12 @@ def _session(connection: sqlite3.Connection, key: SessionKey) -> tuple[int, int]
     return int(number), -1
 
 
-def _require_same(connection: sqlite3.Connection, source: Store, key: SessionKey, number: int, held: int) -> None:
-    """The shorter of the two histories begins the longer one."""
-    if held < 0:
-        return
-    shared = min(held, source.tip(key).position)
-    if shared:
-        row = source.row(key, shared)
-        kept = connection.execute(
-            "SELECT record, node FROM record WHERE id = ?", ((number << POSITION_BITS) + shared,)
-        ).fetchone()
-        if kept is None or row is None:
-            raise TamperedError("the record is missing", task_id=key.task_id, position=shared)
-    differs = _first_difference(connection, source, key, number, shared)
-    if differs is not None:
-        raise InputError(
-            f"a fork: another history of this session is kept, and they differ from position {differs} on",
-            where=f"{key.task_id} of ledger {key.ledger_id}",
-            advice="one key or one ledger wrote two histories: ask whoever sent them",
-        )
-
-
-def _first_difference(
-    connection: sqlite3.Connection, source: Store, key: SessionKey, number: int, shared: int
-) -> int | None:
-    (header,) = connection.execute("SELECT header FROM session WHERE number = ?", (number,)).fetchone()
-    if header != key.header:
-        return 0
+def _records(connection: sqlite3.Connection, number: int, first: int, last: int) -> list[bytes]:
     base = number << POSITION_BITS
-    for rows in source.rows(key, 1, shared):
-        kept = connection.execute(
-            "SELECT record FROM record WHERE id BETWEEN ? AND ? ORDER BY id",
-            (base + rows[0].position, base + rows[-1].position),
-        ).fetchall()
-        for row, (record,) in zip(rows, kept, strict=True):
-            if row.record != record:
-                return row.position
-    return None
+    rows = connection.execute(
+        "SELECT record FROM record WHERE id BETWEEN ? AND ? ORDER BY id", (base + first, base + last)
+    )
+    return [record for (record,) in rows]
 
 
 def _write_state(connection: sqlite3.Connection, source: Store, key: SessionKey, number: int, *, new: bool) -> None:
