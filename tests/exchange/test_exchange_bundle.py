@@ -146,6 +146,7 @@ def test_verifying_looks_nothing_up(ledger: Ledger, tmp_path: Path) -> None:
     assert done.stdout.startswith("ok  t: 21 entries")
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is told by /proc")
 def test_memory_stays_small_however_long_the_session(tmp_path: Path) -> None:
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
         for start in range(0, 20_000, 5_000):
@@ -153,10 +154,9 @@ def test_memory_stays_small_however_long_the_session(tmp_path: Path) -> None:
             ledger.append("t", [Entry(type="note", reason=f"reason {n}", output="x" * 200) for n in numbers])
         path = _bundle(ledger, tmp_path / "b")
     program = (
-        "import resource, sys\n"
         "from tallystick.stores.bundle_reader import lines_of, verify_bundle\n"
         f"verify_bundle(lines_of({str(path)!r}))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     assert int(done.stdout) < 150 * 1024
