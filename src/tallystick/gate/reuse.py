@@ -246,13 +246,13 @@ class _Alone:
 
 
 def _is_watched(one: Attempt, command: str) -> bool:
-    return one.kind == "result" and bool(one.run) and one.command == command
+    return one.kind == "result" and one.watched and one.command == command
 
 
 def is_citable(one: Attempt) -> bool:
     """Whether it is a run's result, all there, that nobody cut short and whose inputs nobody wrote meanwhile."""
     spoilt = one.cwd or one.moved or one.touched or one.cut_short
-    return one.kind == "result" and bool(one.run) and bool(one.command) and not spoilt
+    return one.kind == "result" and one.watched and bool(one.command) and not spoilt
 
 
 def find_proof(case: Case, criterion: Criterion) -> Citation | None:
