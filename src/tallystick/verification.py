@@ -10,7 +10,6 @@ from hashlib import sha256
 
 from tallystick.errors import InputError, TamperedError
 from tallystick.model.bulk import decode_bulk, decode_many
-from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.header import decode_header
 from tallystick.model.record import PARTS
 from tallystick.model.session import Replayer, sets_phase
@@ -18,6 +17,7 @@ from tallystick.proof.known_heads import KnownHeads
 from tallystick.proof.merkle import Edge, leaf_hash
 from tallystick.proof.subtrees import append_subtree, end_node, perfect_root
 from tallystick.stores.base import HEAD_KEY, Head, tip_from
+from tallystick.stores.findings import Fault, Verified, raise_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,66 +27,12 @@ if TYPE_CHECKING:
     from tallystick.model.bulk import BulkRecord
     from tallystick.stores.base import SessionKey, Store
 
+__all__ = ["Fault", "Verified", "iterate_store", "raise_first", "verify_session"]
+
 CHUNK = 512
 """Leaves hashed together; a power of two."""
 HALF = "half"
 """What stands for a salt without its part, or a part without its salt: no record says this."""
-
-
-class Fault(Frozen):
-    """One thing that is wrong."""
-
-    FIELDS = ("task_id", "position", "what")
-    __slots__ = FIELDS
-
-    task_id: str
-    """The task; empty for the store itself."""
-    position: int | None
-    """The entry; None for the session or the store as a whole."""
-    what: str
-    """What is wrong, in a few words."""
-
-    def __init__(self, task_id: str, position: int | None, what: str) -> None:
-        set_once(self, "task_id", task_id)
-        set_once(self, "position", position)
-        set_once(self, "what", what)
-
-    def __str__(self) -> str:
-        where = self.task_id if self.position is None else f"{self.task_id} at position {self.position}"
-        return f"{where}: {self.what}" if where else self.what
-
-
-class Verified(Frozen):
-    """What verifying a session found."""
-
-    FIELDS = ("task_id", "ledger_id", "head", "erased", "faults", "closed")
-    __slots__ = FIELDS
-
-    task_id: str
-    ledger_id: str
-    head: Head
-    """The head that the records themselves lead to."""
-    erased: int
-    """How many sealed parts were erased, each named by a redaction."""
-    faults: tuple[Fault, ...]
-    """Everything wrong, in order of position; empty for a clean session."""
-    closed: bool
-    """Whether a later version wrote to it: its hashes hold, but this version gives no verdict."""
-
-    def __init__(
-        self, task_id: str, ledger_id: str, head: Head, erased: int, faults: tuple[Fault, ...], closed: bool
-    ) -> None:
-        for name, value in zip(self.FIELDS, (task_id, ledger_id, head, erased, faults, closed), strict=True):
-            set_once(self, name, value)
-
-
-def raise_first(faults: Iterable[Fault]) -> None:
-    """Raises TamperedError for the first fault, saying how many more there are."""
-    found = list(faults)
-    if found:
-        first, more = found[0], len(found) - 1
-        rest = f" ({more} more fault{'s' if more > 1 else ''})" if more else ""
-        raise TamperedError(first.what + rest, task_id=first.task_id, position=first.position)
 
 
 def verify_session(
