@@ -15,8 +15,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from tallystick.proof.checkpoint import Checkpoint
     from tallystick.trust.against import Against, Trusted
     from tallystick.trust.keys import Key
+    from tallystick.trust.memory import Memory
+    from tallystick.trust.signer import Made
 
 GIT = "git"
 
@@ -135,6 +138,19 @@ def _checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="begin anew, under another origin that cites the last known checkpoint (after a restore)",
     )
+    parser.add_argument(
+        "--every",
+        type=_interval,
+        metavar="TIME",
+        help="go on and sign what moved every so often (10s, 5m, 1h), beside any number of others who do",
+    )
+
+
+def _interval(text: str) -> float:
+    seconds = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0) * float(text[:-1])
+    if not 0.1 <= seconds <= 86_400:
+        raise ValueError(text)
+    return seconds
 
 
 def _checkpoint(options: argparse.Namespace) -> int:
@@ -146,6 +162,8 @@ def _checkpoint(options: argparse.Namespace) -> int:
         key = required_key(options.key, ledger)
         given = read_against(options.against, ledger).checkpoint if options.against else None
         memory = Memory(KeyFolder(os.environ), key, ledger.ledger_id)
+        if options.every is not None:
+            return _sequence(options, ledger, key, memory, given)
         made = sign_checkpoint(ledger, key, memory, against=given, new_epoch=options.new_epoch)
     if made is None:
         _say("nothing is recorded yet, so there is nothing to sign")
@@ -159,6 +177,31 @@ def _checkpoint(options: argparse.Namespace) -> int:
         print_json({"number": made.number, "signed": made.signed, "note": made.note})
     elif options.to in ("-", GIT):
         sys.stdout.write(made.note)
+    return 0
+
+
+def _sequence(options: argparse.Namespace, ledger: Ledger, key: Key, memory: Memory, given: Checkpoint | None) -> int:
+    """Sign what moved, again and again, until a signal ends it."""
+    import signal
+
+    from tallystick.trust.sequencer import Sequencer
+
+    if options.new_epoch or options.to not in ("-", GIT):
+        raise InputError("--every goes on for ever: it takes --to git or standard output, and no --new-epoch")
+    ended: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: ended.append(received))
+
+    def deliver(made: Made) -> None:
+        _deliver(options, made.note)
+        if options.json:
+            import json
+
+            print(json.dumps({"number": made.number, "note": made.note}, ensure_ascii=False), flush=True)
+        else:
+            print(made.note, flush=True)
+
+    Sequencer(ledger, key, memory, options.every).run(deliver, against=given, complain=_say, stop=lambda: bool(ended))
     return 0
 
 
@@ -238,7 +281,7 @@ COMMANDS = {
     "checkpoint": Command(
         _checkpoint_arguments,
         _checkpoint,
-        "  notch checkpoint\n  notch checkpoint --to git\n"
+        "  notch checkpoint\n  notch checkpoint --to git\n  notch checkpoint --every 10s\n"
         "  notch checkpoint --against git      (with a key that CI gives, which has no memory)",
     ),
 }

@@ -326,7 +326,10 @@ class PostgresStore(PostgresReader):
         return rfc3339(now), now
 
     def _write(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
-        """What `work` returns, once what it did in a transaction is durable; it may be asked more than once."""
+        """What `work` returns, once what it did in a transaction is durable; it may be asked more than once.
+
+        Raises StoreUnavailableError, and psycopg.errors.UniqueViolation where somebody else was faster.
+        """
         self._require_writable()
 
         def transact(link: Link) -> T:
@@ -338,7 +341,12 @@ class PostgresStore(PostgresReader):
                 raise Interrupted("no standby confirmed the commit")
             return result
 
-        return self._patiently(transact)
+        try:
+            return self._patiently(transact)
+        except psycopg.errors.UniqueViolation:
+            raise
+        except psycopg.Error as error:
+            raise store_error(error, self._target) from None
 
     # --- reading
 
@@ -406,8 +414,6 @@ class PostgresStore(PostgresReader):
                 # Somebody else made the same ledger or session meanwhile.
                 if attempt == MISSES:
                     raise store_error(error, self._target) from None
-            except psycopg.Error as error:
-                raise store_error(error, self._target) from None
         raise AssertionError
 
     def changes(

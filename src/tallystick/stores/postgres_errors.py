@@ -7,9 +7,11 @@ import psycopg
 from tallystick.errors import NotFoundError, StoreUnavailableError, TallystickError, TamperedError
 from tallystick.stores.postgres_schema import (
     DURABILITY_STATE,
+    ERASER,
     READER,
     REFUSED_STATE,
     SCHEMA_VERSION,
+    SEQUENCER,
     VERSION_STATE,
     WRITER,
 )
@@ -32,7 +34,8 @@ _PASSING = (
 )
 _CONSTRAINT = ("23", REFUSED_STATE, "P0001")
 _ADVICE = {
-    "42501": f"have an administrator run GRANT {WRITER} (or {READER}) TO that user",
+    "42501": f"have an administrator run GRANT {WRITER} TO that user ({READER} to read, {ERASER} to erase,"
+    f" {SEQUENCER} to sign checkpoints)",
     "3F000": "notch init makes a ledger there",
     "42P01": "run notch init --ledger with that URL again, as a member of the owner's role",
     "42703": "run notch init --ledger with that URL again, as a member of the owner's role",
