@@ -142,13 +142,18 @@ class _Work:
                 return
 
 
+def _stop_when_told(work: _Work) -> None:
+    sys.stdin.readline()
+    work.stopped.set()
+
+
 def main(url: str, out: str, seed: int, threads: int, tasks: int) -> None:
     work = _Work(url, out, seed, tasks)
     running = [threading.Thread(target=work.run, args=(n,), daemon=True) for n in range(threads)]
     for one in running:
         one.start()
     print("ready", flush=True)
-    threading.Thread(target=lambda: (sys.stdin.readline(), work.stopped.set()), daemon=True).start()
+    threading.Thread(target=_stop_when_told, args=(work,), daemon=True).start()
     for one in running:
         one.join()
     if work.failed:
