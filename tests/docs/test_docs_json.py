@@ -25,7 +25,7 @@ SAME_AS = {
     **dict.fromkeys(("review", "baseline", "erase", "attest", "approve"), "record"),
     "show": "log",
 }
-WITHOUT = frozenset({"artifact", "export"})
+WITHOUT = frozenset({"artifact", "completion", "export"})
 """Commands that print no JSON of their own."""
 
 TYPES = {"text": str, "integer": int, "boolean": bool, "object": dict, "list": list, "null": type(None)}
