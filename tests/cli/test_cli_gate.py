@@ -167,6 +167,41 @@ def test_counts_that_the_plan_expects(quick: Quick) -> None:
         assert not reason or verdict.reason("tests") == reason
 
 
+def test_a_long_history_forgets_no_count_no_failure_and_no_result(quick: Quick) -> None:
+    edit(quick)
+    text = quick.repo.read("src/one.py")
+    quick.run(pytest_says(40), 1)
+    edit(quick)
+    quick.run(pytest_says(39, skipped=1))
+    quick.run("echo", 0, "-c", "tests", "--", "sh", "-c", "echo >> src/one.py")  # another command, moved
+    for _ in range(12):
+        edit(quick)
+        quick.run(pytest_says(30, skipped=2))
+    assert weakened(quick) == [
+        ("fewer tests were executed", "40", "30"),
+        ("more tests were skipped", "1", "2"),
+    ]
+    assert not quick.gate().criteria["tests"]["unfalsified"]
+    quick.repo.write("src/one.py", text)
+    assert quick.state() == "fail"
+    quick.run(pytest_says(40))
+    assert quick.gate().reason("tests").startswith("1 passed and 1 failed on the same inputs")
+
+
+def test_a_run_whose_inputs_moved_long_ago_is_not_still_under_way(quick: Quick) -> None:
+    text = quick.repo.read("src/one.py")
+    quick.plan(quick.repo.read("tallystick.toml").replace('printf "$PRINTED"', 'eval "$PRINTED"'))
+    quick.repo.commit("Run anything")
+    quick.repo.git("branch", "-f", "main")
+    quick.run("")
+    quick.run("echo >> src/one.py")
+    for _ in range(12):
+        edit(quick)
+        quick.run("")
+    quick.repo.write("src/one.py", text)
+    assert quick.state() == "pass"
+
+
 # --- flaky, unfalsified
 
 

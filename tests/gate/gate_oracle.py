@@ -16,6 +16,7 @@ File = tuple[str, bytes]
 """What a file is: `file`, `program` or `link`, and its bytes."""
 Content = Mapping[str, File]
 
+LOOKED_AT = 3
 RECALLED = 32
 """How many of the newest entries of another task are remembered for what its runs left."""
 
@@ -224,6 +225,19 @@ class Oracle:
         every = [one for one in self.attempts if one.task == task and one.criterion is criterion]
         about = [one for one in every if self._is_about(one, now, value)]
         return [one for one in about if one.bound != self._inputs(one, now)]
+
+    def newest_elsewhere(
+        self, task: str, criterion: Criterion, now: Moment, value: str | None, *, but: Iterable[Attempt]
+    ) -> list[Attempt]:
+        """The newest results that seem to be on other content, as many as are compared file by file."""
+        every = [one for one in self.attempts if one.task == task and one.criterion is criterion]
+        hidden = list(but)
+        found = [
+            one
+            for one in every
+            if one.outcome in ("pass", "fail") and (one in hidden or not self._is_about(one, now, value))
+        ]
+        return sorted(found, key=lambda one: one.ended, reverse=True)[:LOOKED_AT]
 
     def changed(self, one: Attempt, now: Moment) -> set[str]:
         """The inputs that are not as they were when that attempt began."""

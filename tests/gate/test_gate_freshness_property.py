@@ -11,7 +11,7 @@ import gate_oracle
 import pytest
 from gate_world import World, prepared
 
-from tallystick.gate import products
+from tallystick.gate import freshness, products
 
 EPISODES = 25
 STEPS = 80
@@ -30,8 +30,8 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATE_VALUE", "")
 
 
-def test_the_oracle_remembers_as_much_of_other_tasks_as_the_gate() -> None:
-    assert gate_oracle.RECALLED == products.ENTRIES
+def test_the_oracle_looks_as_far_as_the_gate() -> None:
+    assert (gate_oracle.RECALLED, gate_oracle.LOOKED_AT) == (products.ENTRIES, freshness.LOOKED_AT)
 
 
 def episode(root: Path, template: Path, seed: int, steps: int) -> World:

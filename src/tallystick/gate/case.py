@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tallystick.gate.attempts import as_object
 from tallystick.gate.base import PendingBase
-from tallystick.gate.content import ContentInFront
+from tallystick.gate.content import ContentInFront, pathspecs
 from tallystick.gate.evidence import Evidence
 from tallystick.gate.freshness import Bench, CriterionState, described, judge_criterion
 from tallystick.gate.plan import PLAN_FILE, Plan, read_plan
@@ -13,7 +13,7 @@ from tallystick.gate.weakening import Weakening, in_force, weakened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Self
 
     from tallystick.gate.attempts import Attempt
@@ -149,8 +149,8 @@ class Case:
         return self._attempts[criterion_id]
 
     def _find_attempts(self, criterion_id: str) -> list[Attempt]:
-        own = self.evidence.attempts(criterion_id)
         criterion = self.plan.task.criterion(criterion_id)
+        own = self.evidence.attempts(criterion_id, self._digests(criterion))
         if criterion is None or not self.evidence.by_type("reuse"):
             return own
         from tallystick.gate.reuse import newest_first
@@ -224,11 +224,19 @@ class Case:
             self._base = self.workspace.tree_snapshot(self.plan.base.commit)
         return self._base
 
-    def attempts_on_base(self, criterion_id: str) -> list[Attempt]:
-        """The attempts on a criterion in the session of the protected branch, if the ledger has that."""
+    def attempts_on_base(self, criterion_id: str, about: Sequence[str] = ()) -> list[Attempt]:
+        """The attempts on a criterion in the session of the protected branch, if the ledger has that.
+
+        Those that may say something about content with these inputs digests, or else about what is in front.
+        """
         if self._base_evidence is None:
             self._base_evidence = [Evidence(self.ledger, name) for name in self.plan.base.tasks if name != self.task_id]
-        return [one for evidence in self._base_evidence for one in evidence.attempts(criterion_id)]
+        about = about or self._digests(self.plan.task.criterion(criterion_id))
+        return [one for evidence in self._base_evidence for one in evidence.attempts(criterion_id, about)]
+
+    def _digests(self, criterion: Criterion | None) -> Sequence[str]:
+        """The inputs digests that a result about the content in front can have."""
+        return (self.content.digest(pathspecs(criterion.inputs)), self.content.digest(())) if criterion else ()
 
     def is_about_this(self, recorded: Recorded) -> bool:
         """Whether an entry (a review) is about the whole content in front of us."""

@@ -9,7 +9,7 @@ from tallystick.gate.weakening import Weakening
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tallystick.gate.attempts import Attempt
     from tallystick.gate.case import Case
@@ -35,7 +35,8 @@ def _compared(case: Case, state: CriterionState) -> Iterator[Weakening]:
 
 def weaker_than(case: Case, criterion: Criterion, now: Attempt, seen: Sequence[Attempt]) -> Iterator[Weakening]:
     """Where a result counted fewer tests, or more skips, than those among the others that it is to be held to."""
-    before = [one for one in _before(case, criterion, now, seen) if one.executed is not None]
+    seen = [one for one in seen if one.executed is not None]
+    before = _before(case, criterion, now, seen) if seen else ()
     if not before:
         return
     if now.executed is None:
@@ -79,10 +80,23 @@ def _before(case: Case, criterion: Criterion, now: Attempt, seen: Sequence[Attem
 
 
 def _watched(case: Case, state: CriterionState) -> Iterator[Attempt]:
+    """Watched runs of the criterion's command; where tests were counted, also all those on the base's content."""
     criterion = state.criterion
-    for one in [*case.attempts(criterion.id), *case.attempts_on_base(criterion.id)]:
-        if one.kind == "result" and one.grade >= Grade.OBSERVED and is_its_command(criterion, one):
-            yield one
+    found = _of_command(criterion, (*case.attempts(criterion.id), *case.attempts_on_base(criterion.id)))
+    base = [base_digest(case, pathspecs(criterion.inputs))] if any(one.executed is not None for one in found) else []
+    if any(base):
+        more = (*case.evidence.attempts(criterion.id, base), *case.attempts_on_base(criterion.id, base))
+        known = {(one.session, one.position) for one in found}
+        found += [one for one in _of_command(criterion, more) if (one.session, one.position) not in known]
+    yield from found
+
+
+def _of_command(criterion: Criterion, attempts: Iterable[Attempt]) -> list[Attempt]:
+    return [
+        one
+        for one in attempts
+        if one.kind == "result" and one.grade >= Grade.OBSERVED and is_its_command(criterion, one)
+    ]
 
 
 def base_digest(case: Case, patterns: tuple[str, ...]) -> str:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
 from tallystick.gate.attempts import GIVEN_UP, as_object, attempt_of, ends_run, started_by
 from tallystick.gate.grades import Grade
 from tallystick.gate.history import SessionHistory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable
 
     from tallystick.gate.attempts import Attempt
     from tallystick.ledger import Ledger
     from tallystick.recorded import Recorded
 
-RUNS = ("criterion", "run")
-"""The types of entries that a run's result has."""
+NEWEST = 8
+"""How many of a criterion's newest entries are always read."""
+_STARTED, _EXECUTED, _SKIPPED = (
+    re.compile(b'"%b":([0-9]{1,12})[,}]' % name) for name in (b"started", b"executed", b"skipped")
+)
 
 
 class Evidence:
@@ -35,9 +40,9 @@ class Evidence:
         """The session of that ledger."""
         return next(session for session in self.sessions if session.key.ledger_id == ledger_id)
 
-    def attempts(self, criterion_id: str) -> list[Attempt]:
-        """Every attempt on the criterion in every session, newest first."""
-        found = [attempt for session in self.sessions for attempt in attempts_in(session, criterion_id)]
+    def attempts(self, criterion_id: str, about: Collection[str] = ()) -> list[Attempt]:
+        """The attempts on the criterion in every session, newest first; see `attempts_in`."""
+        found = [attempt for session in self.sessions for attempt in attempts_in(session, criterion_id, about)]
         if len(self.sessions) > 1:
             found.sort(key=lambda attempt: (attempt.at, attempt.position), reverse=True)
         return found
@@ -54,13 +59,19 @@ class Evidence:
         return products_of(session for session in self.sessions if session.own)
 
 
-def attempts_in(session: SessionHistory, criterion_id: str) -> list[Attempt]:
+def attempts_in(session: SessionHistory, criterion_id: str, about: Collection[str] = ()) -> list[Attempt]:
     """Every attempt on the criterion in the session, newest first.
+
+    With inputs digests given only those that may say something about such content: of the older ones on other content
+    just enough to tell that it ever failed, and the most tests and fewest skips that were counted.
 
     A result is observed where our own ledger bears out that a run came to it, and no other result ends that run.
     """
-    entries = list(session.by_criterion(criterion_id))
-    positions = {recorded.position: recorded for recorded in entries}
+    found_at = list(session.positions(criterion_id))
+    if about:
+        found_at = _worth_reading(session, found_at, about)
+    positions = {recorded.position: recorded for at in found_at if (recorded := session.at(at)) is not None}
+    entries = list(positions.values())
     given_up = {started_by(recorded) for recorded in entries if recorded.entry.type == GIVEN_UP}
     place = (session.key.ledger_id, session.key.task_id)
     ended: set[int] = set()
@@ -79,6 +90,32 @@ def attempts_in(session: SessionHistory, criterion_id: str) -> list[Attempt]:
     return found
 
 
+def _worth_reading(session: SessionHistory, positions: list[int], about: Collection[str]) -> list[int]:
+    """Those of the positions, which are newest first, that are worth being read in full."""
+    digests = [digest.encode() for digest in about]
+    chosen: set[int] = set()
+    ends: dict[int, int] = {}
+    failed, most, fewest = False, -1, 1 << 62
+    for number, position in enumerate(positions):
+        details = session.details(position)
+        began, executed, skipped = (_number(pattern, details) for pattern in (_STARTED, _EXECUTED, _SKIPPED))
+        fails = session.status(position) == "fail" and b'"cut_short":' not in details
+        ends[position] = began
+        more, less = executed > most, 0 <= skipped < fewest
+        if number < NEWEST or more or less or (fails and not failed) or any(d in details for d in digests):
+            chosen.add(position)
+        failed, most = failed or fails, max(most, executed)
+        fewest = min(fewest, skipped) if skipped >= 0 else fewest
+    chosen |= {position for position, began in ends.items() if began in chosen}
+    chosen |= {ends[position] for position in chosen if ends[position] in ends}
+    return [position for position in positions if position in chosen]
+
+
+def _number(pattern: re.Pattern[bytes], details: bytes) -> int:
+    found = pattern.search(details)
+    return int(found[1]) if found else -1
+
+
 def _came_to(session: SessionHistory, recorded: Recorded, started: Recorded | None) -> bool:
     """Whether a run came to that result: in an imported file all entries were recorded at one moment."""
     if not ends_run(recorded, started):
@@ -90,14 +127,9 @@ def products_of(sessions: Iterable[SessionHistory]) -> dict[str, frozenset[str]]
     """What watched runs in these sessions left: path -> the blob ids that they left there."""
     found: dict[str, set[str]] = {}
     for session in sessions:
-        for recorded in _runs(session):
+        for recorded in session.runs_that_left():
             left = as_object(as_object(recorded.entry.details.get("run")).get("products"))
             if left and _came_to(session, recorded, session.at(started_by(recorded))):
                 for path, blob in left.items():
                     found.setdefault(path, set()).add(str(blob))
     return {path: frozenset(blobs) for path, blobs in found.items()}
-
-
-def _runs(session: SessionHistory) -> Iterator[Recorded]:
-    for type_ in RUNS:
-        yield from session.by_type(type_, at_least=0)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RUNNING, INTERRUPTED, FLAKY = "running", "interrupted", "flaky"
 PASS, FAIL, STALE, MISSING = "pass", "fail", "stale", "missing"
 _CHANGED = "the inputs changed since"
-_LOOKED_AT = 3
+LOOKED_AT = 3
 """How many results on other content are compared file by file before they are called stale."""
 
 
@@ -222,7 +222,7 @@ def _look_closer(standing: _Standing, criterion: Criterion, bench: Bench) -> Non
     A file that counted as input then and is a product by now (or the other way round, an editor's that was added)
     changes the digest, but not the content.
     """
-    for one, why_not in standing.elsewhere[:_LOOKED_AT]:
+    for one, why_not in standing.elsewhere[:LOOKED_AT]:
         if why_not == _CHANGED and _is_same_after_all(criterion, one, bench.content):
             standing.elsewhere.remove((one, why_not))
             _count(standing, criterion, one, bench)

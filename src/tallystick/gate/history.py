@@ -7,17 +7,19 @@ the record whenever one is read. Verifying all the rest is `notch verify`'s work
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 
 from tallystick.errors import CheckFailedError, InputError, StoreUnavailableError, TamperedError
 from tallystick.model.header import decode_header
-from tallystick.model.record import PARTS, VERSION, decode_record, missing_parts, open_entry
+from tallystick.model.record import VERSION, decode_record, missing_parts, open_entry
 from tallystick.proof.merkle import inclusion_proof, leaf_hash, read_edge, verify_inclusion
 from tallystick.recorded import Recorded, StoredTree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     from tallystick.ledger import Ledger
     from tallystick.model.header import Header
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 WINDOW = 512
 """How many of the newest entries are read at once."""
+RUNS = ("criterion", "run")
+"""The types of entries that a run's result has."""
 AT_LEAST = 8
 """How many entries of a criterion, a type, are looked at where the newest have fewer. More makes a hook slow."""
 
@@ -46,7 +50,7 @@ class SessionHistory:
         self._tip: Tip = ledger.store.tip(key)
         self._first = max(1, self._tip.position - window + 1)
         self._rows: dict[int, Row] = {}
-        self._records: dict[int, Record] = {}
+        self._told: dict[int, dict[str, Any]] = {}
         self._opened: dict[int, Recorded] = {}
         self._proved: set[int] = set()
         self._threads: dict[str, list[int]] = {}
@@ -65,11 +69,33 @@ class SessionHistory:
 
     def by_criterion(self, criterion_id: str, *, at_least: int = AT_LEAST) -> Iterator[Recorded]:
         """The entries that name the criterion, newest first: those among the newest, else `at_least` so many."""
+        return map(self._at, self.positions(criterion_id, at_least=at_least))
+
+    def positions(self, criterion_id: str, *, at_least: int = AT_LEAST) -> Iterator[int]:
+        """The positions of those entries, which are not read yet."""
         return self._thread(f"c{criterion_id}", lambda row: row.criterion_before, at_least)
 
     def by_type(self, type_: str, *, at_least: int = AT_LEAST) -> Iterator[Recorded]:
         """The entries of that type, newest first: those among the newest, else `at_least` so many."""
-        return self._thread(f"t{type_}", lambda row: row.type_before, at_least)
+        return map(self._at, self._thread(f"t{type_}", lambda row: row.type_before, at_least))
+
+    def runs_that_left(self) -> Iterator[Recorded]:
+        """The results of runs that name products, of those among the newest entries."""
+        for type_ in RUNS:
+            for position in self._thread(f"t{type_}", lambda row: row.type_before, 0):
+                if b'"products":{' in self.details(position):
+                    yield self._at(position)
+
+    def status(self, position: int) -> str:
+        """The entry's status, as its record has it."""
+        self.prove(position)
+        return str(self._fields(position).get("status", ""))
+
+    def details(self, position: int) -> bytes:
+        """The entry's details as they are stored, checked against its record; empty where there are none."""
+        self.prove(position)
+        self._check_part(position, "details")
+        return self._row(position).sealed.details or b""
 
     def at(self, position: int) -> Recorded | None:
         """The entry at a position; None where there is none up to the head."""
@@ -147,16 +173,15 @@ class SessionHistory:
             raise self._tampered("a record lies behind the head", last + 1)
 
     def _index(self, position: int) -> None:
-        record = self._record(position)
-        names = (f"t{record.type}", f"c{record.criterion_id}" if record.criterion_id else "")
-        for name in filter(None, names):
-            self._threads.setdefault(name, []).append(position)
+        fields = self._fields(position)
+        self._threads.setdefault(f"t{fields.get('type', '')}", []).append(position)
+        if criterion := fields.get("criterion_id"):
+            self._threads.setdefault(f"c{criterion}", []).append(position)
 
-    def _thread(self, name: str, before: Callable[[Row], int], at_least: int) -> Iterator[Recorded]:
-        """The entries of a thread: of the newest all that belong to it, before those along the stored links."""
+    def _thread(self, name: str, before: Callable[[Row], int], at_least: int) -> Iterator[int]:
+        """The positions of a thread: of the newest all that belong to it, before those along the stored links."""
         newest = self._threads.get(name, ())
-        for position in reversed(newest):
-            yield self._at(position)
+        yield from reversed(newest)
         if self._first == 1 or len(newest) >= at_least:
             return
         position = before(self._row(newest[0])) if newest else self._pointer(name, before)
@@ -165,7 +190,7 @@ class SessionHistory:
                 return
             if position >= (newest[0] if newest else self._first):
                 raise self._tampered("its links do not lead back", position)
-            yield self._at(position)
+            yield position
             following = before(self._row(position))
             if following >= position:
                 raise self._tampered("its links do not lead back", position)
@@ -197,26 +222,40 @@ class SessionHistory:
             self._rows[position] = rows[0]
         return self._rows[position]
 
-    def _record(self, position: int) -> Record:
-        if position not in self._records:
+    def _fields(self, position: int) -> dict[str, Any]:
+        """What the record says, before it is looked at closely: most entries of a long session are not opened."""
+        if position not in self._told:
             try:
-                record = decode_record(self._row(position).record)
-            except InputError as error:
-                raise self._tampered(error.what, position) from None
-            self._require_known(record.v, record.kind == "entry")
-            self._records[position] = record
-        return self._records[position]
+                fields = json.loads(self._row(position).record)
+            except ValueError:
+                fields = None
+            if not isinstance(fields, dict):
+                raise self._tampered("the record is not a JSON object", position)
+            self._require_known(fields.get("v"), fields.get("kind") == "entry")
+            self._told[position] = fields
+        return self._told[position]
+
+    def _record(self, position: int) -> Record:
+        self._fields(position)
+        try:
+            return decode_record(self._row(position).record)
+        except InputError as error:
+            raise self._tampered(error.what, position) from None
+
+    def _check_part(self, position: int, part: str) -> None:
+        """Raises TamperedError unless the part is the one that the record commits to, or was erased whole."""
+        sealed = self._row(position).sealed
+        salt, data = getattr(sealed, f"{part}_salt"), getattr(sealed, part)
+        if data is not None and (salt is None or sha256(salt + data).hexdigest() != self._fields(position).get(part)):
+            raise self._tampered(f"its {part} was changed", position)
+        if data is None and salt is not None:
+            raise self._tampered(f"its {part} is missing", position)
 
     def _open(self, position: int) -> Recorded:
-        row, record = self._row(position), self._record(position)
-        sealed = row.sealed
+        record, sealed = self._record(position), self._row(position).sealed
+        for part in ("text", "details"):
+            self._check_part(position, part)
         try:
-            for part in PARTS[:2]:
-                salt, data = getattr(sealed, f"{part}_salt"), getattr(sealed, part)
-                if data is not None and (salt is None or sha256(salt + data).hexdigest() != getattr(record, part)):
-                    raise InputError(f"its {part} was changed")
-                if data is None and salt is not None:
-                    raise InputError(f"its {part} is missing")
             missing = missing_parts(record, sealed)
             if missing and not set(missing) <= self._erased(position):
                 raise InputError(f"its {missing[0]} is missing, and no redaction names it")
@@ -248,7 +287,7 @@ class SessionHistory:
             self._require_known(self._header.v, self._header.kind == "session")
         return self._header
 
-    def _require_known(self, version: int, known_kind: bool) -> None:
+    def _require_known(self, version: object, known_kind: bool) -> None:
         if version != VERSION or not known_kind:
             raise StoreUnavailableError(
                 "a later version wrote to this session, so this one gives no verdict",
