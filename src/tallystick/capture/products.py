@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
-from tallystick.workspace.changes import products
 from tallystick.workspace.paths import path_bytes, path_text
 
 TYPE_CHECKING = False
@@ -20,21 +17,23 @@ PRODUCTS_KEPT = 5_000
 """More files than this are not named in one entry: whoever leaves so many has git ignore them."""
 
 
-_EDITORS = re.compile(
-    rb"""
-    \.[^/]+\.sw[a-px] | 4913 | [^/]+~          # vim, and backups of many
-    | \.\#[^/]+ | \#[^/]+\#                     # emacs: locks, and what is not saved yet
-    | [^/]+___jb_(?:tmp|old)___ | \.~lock\.[^/]+\#
-    | \.DS_Store | Thumbs\.db | \.nfs[0-9a-f]+ | \.fuse_hidden[0-9a-f]+
-    """,
-    re.VERBOSE,
-)
+_NAMES = frozenset((b"4913", b".DS_Store", b"Thumbs.db"))  # the first is vim's, to see whether it can write
+_AROUND = (
+    (b"", b"~"),  # backups of many
+    (b".#", b""), (b"#", b"#"),  # emacs: locks, and what is not saved yet
+    (b".~lock.", b"#"), (b"", b"___jb_tmp___"), (b"", b"___jb_old___"), (b".nfs", b""), (b".fuse_hidden", b""),
+)  # fmt: skip
+_SWAP_LETTERS = b"abcdefghijklmnopx"
 
 
 def is_editors(path: str | bytes) -> bool:
     """Whether a file is one that editors, desktops and file systems keep beside the files of others."""
     name = (path if isinstance(path, bytes) else path_bytes(path)).rpartition(b"/")[2]
-    return _EDITORS.fullmatch(name) is not None
+    if name in _NAMES or (name[:1] == b"." and name[-4:-1] == b".sw" and len(name) > 5 and name[-1] in _SWAP_LETTERS):
+        return True
+    return any(
+        name.startswith(start) and name.endswith(end) and len(name) > len(start) + len(end) for start, end in _AROUND
+    )
 
 
 class Products:
@@ -77,6 +76,8 @@ class Left:
         self.products: dict[str, str] = {}
         """What is recorded of it: its own, and whatever else it found to be a product or makes one of."""
         if before.fingerprint() != after.fingerprint():
+            from tallystick.workspace.changes import products
+
             self.made = {path: blob for path, blob in products(before, after).items() if not is_editors(path)}
             self._compare(before, after, known)
         self.products.update(self.made)

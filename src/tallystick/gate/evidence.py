@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from tallystick.gate.attempts import GIVEN_UP, as_object, attempt_of, ends_run, started_by
 from tallystick.gate.grades import Grade
 from tallystick.gate.history import SessionHistory
@@ -18,9 +16,6 @@ if TYPE_CHECKING:
 
 NEWEST = 8
 """How many of a criterion's newest entries are always read."""
-_STARTED, _EXECUTED, _SKIPPED = (
-    re.compile(b'"%b":([0-9]{1,12})[,}]' % name) for name in (b"started", b"executed", b"skipped")
-)
 
 
 class Evidence:
@@ -98,7 +93,7 @@ def _worth_reading(session: SessionHistory, positions: list[int], about: Collect
     failed, most, fewest = False, -1, 1 << 62
     for number, position in enumerate(positions):
         details = session.details(position)
-        began, executed, skipped = (_number(pattern, details) for pattern in (_STARTED, _EXECUTED, _SKIPPED))
+        began, executed, skipped = (_number(name, details) for name in (b"started", b"executed", b"skipped"))
         fails = session.status(position) == "fail" and b'"cut_short":' not in details
         ends[position] = began
         more, less = executed > most, 0 <= skipped < fewest
@@ -111,9 +106,11 @@ def _worth_reading(session: SessionHistory, positions: list[int], about: Collect
     return [position for position in positions if position in chosen]
 
 
-def _number(pattern: re.Pattern[bytes], details: bytes) -> int:
-    found = pattern.search(details)
-    return int(found[1]) if found else -1
+def _number(name: bytes, details: bytes) -> int:
+    """The first number of that name in compact JSON; -1 where there is none."""
+    _, found, rest = details.partition(b'"%b":' % name)
+    digits = rest[:12].split(b",", 1)[0].split(b"}", 1)[0]
+    return int(digits) if found and digits.isdigit() else -1
 
 
 def _came_to(session: SessionHistory, recorded: Recorded, started: Recorded | None) -> bool:
