@@ -62,6 +62,7 @@ def isolated(environment: Mapping[str, str], *, home: Path, git_config: Path) ->
         "GIT_CONFIG_GLOBAL": str(git_config),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 

@@ -43,6 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"notch: {where}{error.strerror or error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return StoreUnavailableError.exit_code
+    finally:
+        _flush_errors()
+
+
+def _flush_errors() -> None:
+    """Whoever reads what is said on standard error may have gone: that changes no exit code."""
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _settle_streams() -> None:
