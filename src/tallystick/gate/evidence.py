@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.gate.attempts import GIVEN_UP, as_object, attempt_of, ends_run, started_by
+from tallystick.gate.attempts import GIVEN_UP, UNDECIDED, as_object, attempt_of, ends_run, started_by
 from tallystick.gate.grades import Grade
 from tallystick.gate.history import SessionHistory
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tallystick.ledger import Ledger
     from tallystick.recorded import Recorded
 
-NEWEST = 8
-"""How many of a criterion's newest entries are always read."""
+NEWEST, NEWEST_RESULTS = 8, 4
+"""How many of a criterion's newest entries, and of those that are results, are always read."""
 
 
 class Evidence:
@@ -90,14 +90,17 @@ def _worth_reading(session: SessionHistory, positions: list[int], about: Collect
     digests = [digest.encode() for digest in about]
     chosen: set[int] = set()
     ends: dict[int, int] = {}
-    failed, most, fewest = False, -1, 1 << 62
+    results, failed, most, fewest = 0, False, -1, 1 << 62
     for number, position in enumerate(positions):
         details = session.details(position)
         began, executed, skipped = (_number(name, details) for name in (b"started", b"executed", b"skipped"))
-        fails = session.status(position) == "fail" and b'"cut_short":' not in details
+        status = session.status(position)
+        shows = status not in UNDECIDED and b'"cut_short":' not in details
+        results, fails = results + shows, shows and status == "fail"
         ends[position] = began
         more, less = executed > most, 0 <= skipped < fewest
-        if number < NEWEST or more or less or (fails and not failed) or any(d in details for d in digests):
+        newest = number < NEWEST or (shows and results <= NEWEST_RESULTS)
+        if newest or more or less or (fails and not failed) or any(d in details for d in digests):
             chosen.add(position)
         failed, most = failed or fails, max(most, executed)
         fewest = min(fewest, skipped) if skipped >= 0 else fewest
