@@ -47,6 +47,17 @@ def test_a_head_is_kept_for_the_next_process(ledger: Ledger, environ: dict[str, 
     assert file.parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_the_next_pipeline_in_the_same_folder_begins_anew(ledger: Ledger, environ: dict[str, str]) -> None:
+    first = {**environ, "CI": "true", "CI_PIPELINE_ID": "1"}
+    SeenHeads("here", first).remember(ledger, "t", ledger.head("t"))
+    assert remembered(first)
+    assert remembered({**first, "CI_PIPELINE_ID": "2"}) is None
+    assert remembered(environ) is None
+    SeenHeads("here", environ).remember(ledger, "t", ledger.head("t"))
+    assert remembered({**environ, "CI_PIPELINE_ID": "3"}), "it is CI that says so"
+    assert remembered({**environ, "CI": "true"}), "and where it names no pipeline all is one"
+
+
 def test_it_only_moves_forward(ledger: Ledger, environ: dict[str, str]) -> None:
     seen = SeenHeads("here", environ)
     old = ledger.head("t")

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from tallystick.ledger import Ledger
 
 ACCEPT = "notch gate --accept-history"
+PIPELINES = (
+    "GITHUB_RUN_ID",
+    "CI_PIPELINE_ID",
+    "CIRCLE_WORKFLOW_ID",
+    "BUILDKITE_BUILD_ID",
+    "BUILD_BUILDID",
+    "BUILD_TAG",
+)
+"""What CI calls the pipeline that runs. The next one begins with another ledger in the same folder, and may."""
 
 
 def state_folder(environ: Mapping[str, str]) -> str:
@@ -37,7 +46,8 @@ class SeenHeads:
 
     def __init__(self, place: str, environ: Mapping[str, str]) -> None:
         self._place = place
-        name = sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        pipeline = next(filter(None, map(environ.get, PIPELINES)), "") if environ.get("CI") else ""
+        name = sha256(f"{place}\n{pipeline}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
         folder = state_folder(environ)
         self._path = os.path.join(folder, f"{name}.json") if folder else ""
         self._tasks = self._read()
