@@ -81,6 +81,16 @@ def test_tests_that_are_counted_no_longer_shut_the_gate(quick: Quick) -> None:
     assert weakened(quick) == [("tests are no longer counted", "40", "")]
 
 
+def test_what_opens_a_weakened_gate_is_told(quick: Quick) -> None:
+    edit(quick)
+    quick.run(pytest_says(2))
+    edit(quick)
+    quick.run(pytest_says(1))
+    told = "what is weakened or protected opens once it is on the base, or a trusted key approves it"
+    assert f"  ✗ weakened: tests: fewer tests were executed (was 2, now 1)\n    {told}\n" in quick.call("gate").stdout
+    assert f"\n\n{told}\n" in quick.call("gate", "--format", "markdown").stdout
+
+
 def test_a_check_without_counts_is_never_compared(quick: Quick) -> None:
     for printed in ("fine\\n", "better\\n"):
         edit(quick)

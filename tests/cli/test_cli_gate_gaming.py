@@ -264,7 +264,7 @@ def test_a_ledger_that_is_deleted_is_named(project: Project) -> None:
     shutil.rmtree(project.root / ".tallystick")
     done = project.notch("gate", code=3)
     assert "the ledger that was seen here is gone" in done.stderr
-    assert "notch gate --accept-history" in done.stderr
+    assert "restore it; or, knowing why, notch gate work --accept-history" in done.stderr
     project.prove()
     verdict = project.gate()
     assert verdict.code == 3

@@ -187,6 +187,7 @@ def test_16_the_whole_store_rolled_back(project: Project) -> None:
     assert verdict.states == BOTH
     assert verdict.code == 3
     assert verdict.objections == [("history", "the task was seen with 6 entries, now it has 4: it was rolled back")]
+    assert verdict.document["objections"][0]["next"] == "notch gate work --accept-history"
     assert project.gate("--accept-history").open
     holds(project)
 

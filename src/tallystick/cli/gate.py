@@ -52,8 +52,13 @@ def open_case(
             pending.discard()
             plan.discard()
             raise
-    command = f"notch --ledger {shlex.quote(options.ledger)}" if options.ledger else "notch"
-    return Case(ledger, workspace, task_id, snapshot=pending, plan=plan, interrupted=interrupted, command=command)
+    called = _called(options)
+    return Case(ledger, workspace, task_id, snapshot=pending, plan=plan, interrupted=interrupted, command=called)
+
+
+def _called(options: argparse.Namespace) -> str:
+    """How `notch` is called for the ledger that the options name."""
+    return f"notch --ledger {shlex.quote(options.ledger)}" if options.ledger else "notch"
 
 
 def interrupted(attempt: Attempt) -> bool:
@@ -87,7 +92,7 @@ def _gate(options: argparse.Namespace) -> int:
         seen.forget()
     with open_case(options, task_id, required=False, compares=True) as case:
         if case.ledger is None and seen.any:
-            raise ledger_is_gone(_place(options))
+            raise ledger_is_gone(_place(options), f"{_called(options)} gate {shlex.quote(task_id)}")
         verdict = judged(case, seen, heads=options.head, full=options.full)
         if case.ledger is not None and verdict.head is not None and not verdict.tampered:
             seen.remember(case.ledger, task_id, verdict.head)
@@ -96,12 +101,12 @@ def _gate(options: argparse.Namespace) -> int:
     return verdict.exit_code
 
 
-def ledger_is_gone(place: str) -> TamperedError:
-    """What to say where a ledger was seen and there is none."""
+def ledger_is_gone(place: str, gate: str = "notch gate") -> TamperedError:
+    """What to say where a ledger was seen and there is none; `gate` is the command that judges by it."""
     return TamperedError(
         "the ledger that was seen here is gone",
         where=place,
-        advice="restore it; or, knowing why, notch gate --accept-history",
+        advice=f"restore it; or, knowing why, {gate} --accept-history",
     )
 
 

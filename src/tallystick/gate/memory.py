@@ -20,15 +20,9 @@ if TYPE_CHECKING:
 
     from tallystick.ledger import Ledger
 
-ACCEPT = "notch gate --accept-history"
 PIPELINES = (
-    "GITHUB_RUN_ID",
-    "CI_PIPELINE_ID",
-    "CIRCLE_WORKFLOW_ID",
-    "BUILDKITE_BUILD_ID",
-    "BUILD_BUILDID",
-    "BUILD_TAG",
-)
+    "GITHUB_RUN_ID", "CI_PIPELINE_ID", "CIRCLE_WORKFLOW_ID", "BUILDKITE_BUILD_ID", "BUILD_BUILDID", "BUILD_TAG",
+)  # fmt: skip
 """What CI calls the pipeline that runs. The next one begins with another ledger in the same folder, and may."""
 
 

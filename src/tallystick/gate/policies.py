@@ -133,14 +133,13 @@ class HistoryExtends:
 
     def objections(self, case: Case) -> Iterator[Objection]:
         """See `Policy.objections`."""
-        from tallystick.gate.memory import ACCEPT
-
         if (
             self._seen is not None
             and case.ledger is not None
             and (why := self._seen.contradiction(case.ledger, case.task_id))
         ):
-            yield Objection("history", why, next=ACCEPT, tampered=True)
+            accept = f"{case.command} gate {shlex.quote(case.task_id)} --accept-history"
+            yield Objection("history", why, next=accept, tampered=True)
         for head in self._heads:
             own = case.evidence.own
             position = own.head.position if own else 0

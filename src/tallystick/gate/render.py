@@ -37,10 +37,19 @@ def text(verdict: Verdict, paint: Callable[[str, str], str] = lambda words, _: w
             yield f"  {paint('✗', 'fail')} {objection.rule}: {printable(objection.what)}"
             if objection.next:
                 yield f"    next: {printable(objection.next)}"
+    if _weakens(verdict):
+        yield f"    {OPENS}"
     for why in verdict.advisory:
         yield f"  advisory: {printable(why)}"
     if verdict.checkpoint:
         yield from ("", *verdict.checkpoint.splitlines())
+
+
+OPENS = "what is weakened or protected opens once it is on the base, or a trusted key approves it"
+
+
+def _weakens(verdict: Verdict) -> bool:
+    return any(objection.rule in ("weakened", "protected") for objection in verdict.objections)
 
 
 def _marks(state: CriterionState) -> str:
@@ -62,6 +71,8 @@ def markdown(verdict: Verdict) -> Iterator[str]:
     other = [one for one in verdict.objections if one.rule != "criteria" or not one.criterion]
     for objection in other:
         yield f"- **{objection.rule}**: {cell(objection.what)}"
+    if _weakens(verdict):
+        yield f"\n{OPENS}"
     if other:
         yield ""
     commands = list(dict.fromkeys(one.next for one in verdict.objections if one.next))
