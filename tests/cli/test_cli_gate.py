@@ -617,6 +617,18 @@ def test_why_tells_where_a_pass_comes_from(quick: Quick) -> None:
     assert document["entry"]["run"]["started"] == 1
 
 
+def test_why_tells_of_other_local_ignore_rules(quick: Quick) -> None:
+    quick.run()
+    assert "ignored   " not in quick.why()
+    quick.repo.write("src/hidden.py", "1\n")
+    assert quick.state() == "stale"
+    quick.repo.write(".git/info/exclude", "src/hidden.py\n")
+    assert quick.state() == "pass", "git would not commit it"
+    assert "ignored   by other local rules than now (info/exclude, " in quick.why()
+    quick.run()
+    assert "ignored   " not in quick.why()
+
+
 def test_without_a_plan_there_is_nothing_to_judge_by(tmp_path: Path) -> None:
     quick = Quick(tmp_path / "repo")
     quick.repo.git("rm", "-q", "tallystick.toml")

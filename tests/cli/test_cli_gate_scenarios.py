@@ -99,7 +99,8 @@ def test_08_a_chmod_in_a_makes_a_stale(project: Project) -> None:
 
 def test_09_a_rename_in_a_makes_a_stale(project: Project) -> None:
     project.repo.git("mv", "a/test_a.py", "a/test_renamed.py")
-    a_is_stale(project, "a/test_renamed.py")
+    assert "changed   a/test_renamed.py (renamed from a/test_a.py)" in project.why("A")
+    a_is_stale(project, "a/test_a.py", "a/test_renamed.py")
 
 
 def test_10_a_delete_in_a_makes_a_stale(project: Project) -> None:

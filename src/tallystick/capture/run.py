@@ -315,7 +315,7 @@ def _content_run(
         del bound["inputs"]
     else:
         written = touched(times, change_times(workspace, times))
-        if put_back := [path for path in written if path not in left.before]:
+        if put_back := [path for path in written if before.blob(path) not in left.before.get(path, ())]:
             told["touched"] = put_back[:NAMED_PATHS]
     _make_room(told, bound)
     return told, bound

@@ -179,7 +179,7 @@ def _why_arguments(parser: argparse.ArgumentParser) -> None:
 def _why(options: argparse.Namespace) -> int:
     from tallystick.gate.why import explain
 
-    with open_case(options, task_of(options.task), compares=True) as case:
+    with open_case(options, task_of(options.task)) as case:
         criterion = case.plan.task.criterion(options.criterion)
         if criterion is None:
             names = ", ".join(one.id for one in case.plan.task.criteria) or "none"

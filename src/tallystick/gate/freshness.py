@@ -53,7 +53,7 @@ class CriterionState(Frozen):
     changed: tuple[str, ...]
     """For `stale`: which files changed since, and how, such as `src/a.py (modified)`."""
     changed_paths: tuple[str, ...]
-    """The same files, their paths alone."""
+    """The same files, their paths alone: of a renamed one both."""
     passes: int
     fails: int
     """How many results on this very content passed and failed."""
@@ -137,7 +137,7 @@ def judge_criterion(criterion: Criterion, attempts: Sequence[Attempt], bench: Be
         reason=reason,
         deciding=deciding,
         changed=named,
-        changed_paths=tuple(change.path for change in changed) or named,
+        changed_paths=tuple(path for change in changed for path in (change.was, change.path) if path) or named,
         passes=standing.passes,
         fails=standing.fails,
         unfalsified=not standing.fails and not any(_has_failed(criterion, one) for one in attempts),

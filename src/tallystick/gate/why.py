@@ -29,6 +29,8 @@ def explain(case: Case, state: CriterionState) -> Iterator[str]:
     yield f"plan      {_planned(state)}"
     if state.deciding is not None:
         yield from _attempt(state.deciding, state, case.task_id)
+        if state.deciding.content and state.deciding.content.get("excludes", "") != case.snapshot.excludes:
+            yield "ignored   by other local rules than now (info/exclude, core.excludesFile), which hide files"
     if state.passes or state.fails:
         yield f"results   {state.passes} passed, {state.fails} failed on this content"
     if left_out := _left_out(case, state):
@@ -67,7 +69,7 @@ def _attempt(attempt: Attempt, state: CriterionState, task_id: str) -> Iterator[
         yield f"grade     {attempt.grade}: could have been made up by {attempt.grade.forgeable_by}"
     yield f"content   {_content(attempt)}"
     if attempt.run.get("duration_ms") is not None:
-        yield f"took      {attempt.run['duration_ms']} ms, exit code {attempt.exit_code}"
+        yield printable(f"took      {attempt.run['duration_ms']} ms, exit code {attempt.exit_code}")
     yield from _executable(as_object(attempt.run.get("executable")))
     if attempt.executed is not None:
         yield f"tests     {attempt.executed} executed, {attempt.skipped or 0} skipped"
@@ -85,7 +87,7 @@ def _content(attempt: Attempt) -> str:
     commit = str(content.get("commit", ""))[:12] or "no commit"
     dirty = " with uncommitted changes" if content.get("dirty") else ""
     inputs = attempt.inputs[:12] or "not bound: they moved"
-    return f"tree {str(content.get('tree', ''))[:12]} on {commit}{dirty}, inputs {inputs}"
+    return printable(f"tree {str(content.get('tree', ''))[:12]} on {commit}{dirty}, inputs {inputs}")
 
 
 def _executable(executable: Any) -> Iterator[str]:
