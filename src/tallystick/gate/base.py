@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tallystick.errors import InputError
 from tallystick.gate.plan import PLAN_FILE, Plan, read_plan
+from tallystick.gate.refs import read_refs
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.workspace.git import GitError
 
@@ -14,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tallystick.gate.refs import Refs
     from tallystick.workspace import Workspace
     from tallystick.workspace.git import Child
 
@@ -63,14 +65,18 @@ class PendingBase:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._refs: Child | None = None
+        self._refs: Refs | None = None
+        self._asked: Child | None = None
         if workspace.is_git:
-            self._refs = workspace.git.start("for-each-ref", "--format=%(refname) %(objectname) %(symref)", *_DEFAULTS)
+            self._refs = read_refs(workspace.repository.location.common_dir, _DEFAULTS)
+            if self._refs is None:
+                form = "--format=%(refname) %(objectname) %(symref)"
+                self._asked = workspace.git.start("for-each-ref", form, *_DEFAULTS)
 
     def discard(self) -> None:
         """Give it up."""
-        if self._refs is not None:
-            self._refs.discard()
+        if self._asked is not None:
+            self._asked.discard()
 
     def result(self, commit: str, tree_plan: Plan | None, tree_data: bytes | None, *, changed: bool) -> Base:
         """The base for content that stands on `commit`, with the work tree's own plan, as it is read and as bytes.
@@ -78,11 +84,11 @@ class PendingBase:
         `changed`: whether that is not the commit's. Raises InputError where the protected branch that the plan names
         is not here, PlanError for a base's plan that cannot be read.
         """
-        if self._refs is None:
-            return Base()
-        printed = self._refs.result().decode("utf-8", "replace")
-        refs = {name: (oid, target) for name, oid, target in (line.split(" ") for line in printed.splitlines())}
-        if not commit:
+        if self._asked is not None:
+            printed = self._asked.result().decode("utf-8", "replace").splitlines()
+            self._refs = {name: (oid, target) for name, oid, target in (line.split(" ") for line in printed)}
+        refs = self._refs
+        if refs is None or not commit:
             return Base()
         branch = next((name for name in _DEFAULTS if name in refs), "")
         found, word = commit, "no protected branch is here, so the commit that is checked out is its own base"
@@ -101,7 +107,7 @@ class PendingBase:
 
         plan = plan_at(found)
         named = (plan or tree_plan or Plan()).gate.base
-        if named and named != branch:
+        if named and branch not in (named, f"refs/heads/{named}", f"refs/remotes/{named}"):
             branch = named
             found, word = self._merge_base(commit, named, self._resolve(named))
             plan = plan_at(found)

@@ -236,7 +236,7 @@ class Case:
 
     def _digests(self, criterion: Criterion | None) -> Sequence[str]:
         """The inputs digests that a result about the content in front can have."""
-        return (self.content.digest(pathspecs(criterion.inputs)), self.content.digest(())) if criterion else ()
+        return (self.content.digest(pathspecs(criterion.inputs)),) if criterion else ()
 
     def is_about_this(self, recorded: Recorded) -> bool:
         """Whether an entry (a review) is about the whole content in front of us."""
