@@ -99,14 +99,20 @@ class Oracle:
         self.entries.setdefault(task, []).append({})
         return attempt
 
-    def end(self, attempt: Attempt, after: Moment, outcome: str) -> None:
-        """A run ends: what it left, and whether its inputs moved."""
+    def end(
+        self, attempt: Attempt, after: Moment, outcome: str, committed: Callable[[str], File | None] = lambda _: None
+    ) -> None:
+        """A run ends: what it left, and whether its inputs moved. `committed` is what the commit has at a path.
+
+        A file that git was told to forget, and that a run brings back as the commit has it, is no new one.
+        """
         before, task = attempt.start, attempt.task
         own, elsewhere = self.own.setdefault(task, {}), self._elsewhere(task)
         made = {
             path: file[1]
             for path, file in after.content.items()
             if after.untracked(path) and path not in before.content and not path.endswith(".swp")
+            if file != committed(path)
         }
         left: dict[str, bytes] = {}
         for path in {*own, *elsewhere}:

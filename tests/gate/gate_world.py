@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gate_oracle import Attempt, Criterion, Moment, Oracle, read_content
+from gate_oracle import Attempt, Criterion, File, Moment, Oracle, read_content
 
 from support.repository import GitRepo
 from tallystick import Ledger
@@ -216,8 +216,16 @@ class World:
             self.ledger, self.workspace, run, now=seconds_from_now, streams=(None, None, None), on_output=on_output
         )
         self.running.remove(attempt)
-        self.oracle.end(attempt, self.moment(), outcome)
+        self.oracle.end(attempt, self.moment(), outcome, self._committed)
         assert result.status == ("pass" if outcome == "pass" else "fail")
+
+    def _committed(self, path: str) -> File | None:
+        listed = self.repo.git("ls-tree", "HEAD", "--", path)
+        if not listed:
+            return None
+        kind = {"100644": "file", "100755": "program", "120000": "link"}[listed[:6]]
+        command = ["git", "-C", self.root, "cat-file", "blob", f"HEAD:{path}"]
+        return kind, subprocess.run(command, check=True, capture_output=True).stdout
 
     def killed_run(self, criterion: Criterion) -> None:
         """A run whose watcher is killed."""
