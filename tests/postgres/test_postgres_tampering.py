@@ -400,14 +400,18 @@ def test_artifacts(case: Case) -> None:
 
 NO_CHECK = "ALTER TABLE tallystick.record DROP CONSTRAINT record_position_check"
 SCHEMA = [
-    "DROP TRIGGER record_append ON tallystick.record_0",
+    "DROP TRIGGER record_append ON tallystick.record",
+    "DROP VIEW tallystick.append_0",
+    "ALTER VIEW tallystick.append_0 RESET (check_option)",
+    "ALTER VIEW tallystick.append_0 OWNER TO postgres",
+    "CREATE OR REPLACE VIEW tallystick.append_0 AS SELECT * FROM tallystick.record_0 WITH LOCAL CHECK OPTION",
     "DROP TRIGGER state_no_truncate ON tallystick.state_f",
     "ALTER TABLE tallystick.record_0 DISABLE TRIGGER record_no_delete",
     "ALTER TABLE tallystick.record_0 ENABLE TRIGGER record_no_delete",
     "ALTER TABLE tallystick.session_3 DISABLE TRIGGER ALL",
     "CREATE TRIGGER more BEFORE INSERT ON tallystick.record_1 FOR EACH ROW EXECUTE FUNCTION tallystick.refuse()",
     "CREATE OR REPLACE FUNCTION tallystick.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END'",
-    "CREATE OR REPLACE FUNCTION tallystick.record_append_7() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+    "CREATE OR REPLACE FUNCTION tallystick.record_append() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
     "ALTER FUNCTION tallystick.refuse() SET search_path = public",
     "ALTER FUNCTION tallystick.refuse() SECURITY DEFINER",
     "ALTER FUNCTION tallystick.refuse() RENAME TO other",

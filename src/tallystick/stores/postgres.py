@@ -17,6 +17,7 @@ from tallystick.stores.appending import Work
 from tallystick.stores.base import IdempotencyKey
 from tallystick.stores.postgres_connection import Link
 from tallystick.stores.postgres_errors import (
+    CHECK_OPTION_VIOLATION,
     UNIQUE_VIOLATION,
     CannotConnectError,
     Interrupted,
@@ -277,7 +278,7 @@ class PostgresStore(PostgresReader):
     def _attempt(self, track: Track, requests: list[Request], *, locked: bool) -> None:
         for request in requests:
             request.result = request.error = None
-        link = self._pool.take()
+        link = self._pool.take(track.digit)
         done = False
         try:
             if locked:
@@ -286,7 +287,9 @@ class PostgresStore(PostgresReader):
                 self._without_lock(link, track, requests)
             done = True
         except psycopg.Error as error:
-            if error.sqlstate == UNIQUE_VIOLATION:
+            if error.sqlstate == CHECK_OPTION_VIOLATION:
+                link.insist()
+            if error.sqlstate in (CHECK_OPTION_VIOLATION, UNIQUE_VIOLATION):
                 raise Miss from None
             raise
         finally:
@@ -296,13 +299,12 @@ class PostgresStore(PostgresReader):
             self._pool.give_back(link)
 
     def _without_lock(self, link: Link, track: Track, requests: list[Request]) -> None:
-        now, said = self._now(link)
-        batch = PostgresBatch(link, track, self.ledger_id, now, None)
+        batch = PostgresBatch(link, track, self.ledger_id, self._now(link), None)
         batch.perform(requests)
         if any(request.error is not None for request in requests):
             # Only what is read under the lock decides that a request fails.
             raise Miss
-        batch.commit(said)
+        batch.commit()
 
     def _with_lock(self, link: Link, track: Track, requests: list[Request]) -> None:
         # A key of our own can be there only after an attempt that may have been committed.
@@ -314,16 +316,13 @@ class PostgresStore(PostgresReader):
             link.calibrate(loaded.clock)
         known = track.standing
         track.locking = known is not None and known.tip.position != loaded.position
-        batch = PostgresBatch(link, track, self.ledger_id, self._now(link)[0], loaded)
+        batch = PostgresBatch(link, track, self.ledger_id, self._now(link), loaded)
         batch.perform(requests)
-        batch.commit(None)
+        batch.commit()
 
-    def _now(self, link: Link) -> tuple[str, int | None]:
-        """The time for records, and the same in microseconds where it is the server's."""
-        if self._clock is not None:
-            return self._clock(), None
-        now = link.now()
-        return rfc3339(now), now
+    def _now(self, link: Link) -> str:
+        """The time for records: the server's, unless the store was opened with another clock."""
+        return rfc3339(link.now()) if self._clock is None else self._clock()
 
     def _write(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
         """What `work` returns, once what it did in a transaction is durable; it may be asked more than once.

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 CLOCK_TOLERANCE = 5_000_000
 """Microseconds by which a machine's clock may differ from the server's."""
+JUMP = 500_000
+"""Microseconds by which this machine's clock may leave its monotonic one before the server's is asked again."""
 ANSWER_SECONDS = 90.0
 """How long a statement may go unanswered: more than a server waits for a lock."""
 LIFETIME_SECONDS = 900.0
@@ -44,10 +46,12 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": "60s",
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
+    "enable_seqscan": "off",
     "tallystick.schema": str(schema.SCHEMA_VERSION),
 }
 """Set for every session, whatever the server, the database or the role says. A commit that was cancelled while it
-waited for a standby is told by a warning: it must never be filtered out."""
+waited for a standby is told by a warning: it must never be filtered out. Plans are made once, often while tables
+are empty, and have to hold when they are large: rows are looked up by their keys, never sought by reading a table."""
 
 
 def _hello() -> str:
@@ -79,9 +83,12 @@ class Link:
         self.target = target
         self.offset = 0
         """What to add to this machine's clock to get the server's: microseconds."""
+        self._pace = 0
+        """By how much this machine's clock is ahead of its monotonic one, while nobody sets it."""
         self.version = 0
         """The schema's version; 0 where there is no ledger yet."""
         self.ledger_id = ""
+        self._speaks = schema.SCHEMA_VERSION
         self.unconfirmed = False
         """Whether the server warned that a commit was not waited for."""
         self._expires = time.monotonic() + LIFETIME_SECONDS
@@ -91,6 +98,8 @@ class Link:
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
         self._prepared: set[bytes] = set()
+        self.digits: set[str] = set()
+        """The partitions whose statements were prepared here."""
 
     @classmethod
     def open(cls, target: Target, *, read_only: bool) -> Link:
@@ -127,6 +136,7 @@ class Link:
                 what = f"the server has {name} off, so what it acknowledges can be lost"
                 self._require(value == "on", what, f"set {name} = on and reload it")
             self.offset = clock - (before + trip // 2)
+            self._pace = before - int(began * 1_000_000)
             self._require_clock(trip)
         if exists:
             self.identify()
@@ -152,11 +162,30 @@ class Link:
     def calibrate(self, server: int) -> None:
         """Learn the server's clock anew. Raises StoreUnavailableError where it is more than 5 s away."""
         self.offset = server - local_clock()
+        self._pace = local_clock() - time.monotonic_ns() // 1000
         self._require_clock()
 
     def now(self) -> int:
-        """The server's clock: microseconds since 1970, UTC."""
-        return local_clock() + self.offset
+        """The server's clock: microseconds since 1970, UTC.
+
+        It is asked again where this machine's clock jumped, or the machine slept. Raises as `calibrate` does.
+        """
+        local = local_clock()
+        if not -JUMP < local - time.monotonic_ns() // 1000 - self._pace < JUMP:
+            self.calibrate(int(self.query(f"SELECT {CLOCK}")[0][0]))
+            local = local_clock()
+        return local + self.offset
+
+    def insist(self) -> None:
+        """Have this session wait again for its commits to be durable. Raises StoreUnavailableError for a later schema.
+
+        What an append says no to: a schema that is not this version's, commits that are not waited for, or a
+        position that is not the head + 1.
+        """
+        self.query(f"SELECT {SYNCHRONOUS.format(local='false')}")
+        self.identify()
+        what = f"the schema is {self.version}, the client says {self._speaks}"
+        self._require(self.version == self._speaks, what, "upgrade the older of the two")
 
     # --- cursors
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tallystick.stores.postgres_url import Target
 
 UNIQUE_VIOLATION = "23505"
+CHECK_OPTION_VIOLATION = "44000"
+"""What the view says that single records are appended through."""
 _PASSING = (
     "08",  # the connection failed
     "25006",  # the server became read-only: another one took over
@@ -32,7 +34,7 @@ _PASSING = (
     "57P05",  # the session was idle for too long
     "25P03",  # the transaction was idle for too long
 )
-_CONSTRAINT = ("23", REFUSED_STATE, "P0001")
+_CONSTRAINT = ("23", "44", REFUSED_STATE, "P0001")
 _ADVICE = {
     "42501": f"have an administrator run GRANT {WRITER} TO that user ({READER} to read, {ERASER} to erase,"
     f" {SEQUENCER} to sign checkpoints)",

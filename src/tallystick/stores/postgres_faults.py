@@ -44,6 +44,7 @@ def schema_faults(query: Query) -> Iterator[Fault]:
         *_constraints(query),
         *_functions(query),
         *_triggers(query),
+        *_views(query),
         *_privileges(query),
     ):
         yield "", None, what
@@ -146,6 +147,20 @@ def _triggers(query: Query) -> Iterator[str]:
             yield f"{where} is not always enabled"
     for table, name in sorted(found):
         yield f"trigger {name} on {table} does not belong to a ledger"
+
+
+def _views(query: Query) -> Iterator[str]:
+    rows = query(
+        "SELECT relname, pg_get_viewdef(oid), reloptions, pg_get_userbyid(relowner) FROM pg_class"
+        f" WHERE {_OURS} AND relkind = 'v'"
+    )
+    found = {row[0]: (" ".join(row[1].split()), *row[2:]) for row in rows}
+    for digit in PARTITIONS:
+        name = f"append_{digit}"
+        if name not in found:
+            yield f"view {name} is missing"
+        elif found[name] != (schema.view(digit), ["check_option=local"], schema.OWNER):
+            yield f"view {name} was changed"
 
 
 def _allowed() -> set[tuple[str, str, str, str]]:

@@ -36,8 +36,11 @@ class Pool:
         self._waiting = 0
         self._closed = False
 
-    def take(self) -> Link:
-        """A connection for the caller alone, until it is given back. Raises StoreUnavailableError."""
+    def take(self, digit: str = "") -> Link:
+        """A connection for the caller alone, until it is given back. Raises StoreUnavailableError.
+
+        One that has been at that partition before, where there is one: its statements are planned there.
+        """
         with self._free:
             if not self._idle and self._taken >= self._size and not self._closed:
                 self._wait()
@@ -45,14 +48,25 @@ class Pool:
                 raise StoreUnavailableError("the ledger was closed", where=self._shown, advice="open it again")
             self._taken += 1
             if self._idle:
-                return self._idle.pop()
+                return self._best(digit)
         try:
-            return self._connect()
+            link = self._connect()
+            link.digits.add(digit)
+            return link
         except BaseException:
             with self._free:
                 self._taken -= 1
                 self._free.notify()
             raise
+
+    def _best(self, digit: str) -> Link:
+        idle = self._idle
+        for at in range(len(idle) - 1, -1, -1):
+            if digit in idle[at].digits:
+                return idle.pop(at)
+        link = idle.pop()
+        link.digits.add(digit)
+        return link
 
     def _wait(self) -> None:
         deadline = time.monotonic() + WAIT_SECONDS

@@ -31,7 +31,7 @@ _COLLISIONS = ("42710", "23505", "XX000", "42P06", "40P01")
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
 """From which version: the step to the next one, run as the owner in a transaction that no append can run beside.
 
-After the steps the trigger functions are those of this version, and they refuse what older clients append."""
+After the steps the views and trigger functions are those of this version, and they refuse what older clients append."""
 
 
 def initialise(url: str, *, random: Callable[[int], bytes] = os.urandom) -> str:
@@ -114,12 +114,15 @@ def migrate(connection: Connection, found: int, target: Target) -> None:
         connection.execute(f"SET LOCAL ROLE {schema.OWNER}")
     except psycopg.errors.InsufficientPrivilege:
         raise older_schema(found, target) from None
-    # Appends that are under way end first; those that come later meet the new functions.
+    # Appends that are under way end first; those that come later meet the new views and functions. Locks are taken
+    # in the order in which appends take theirs.
+    views = ", ".join(f"tallystick.append_{digit}" for digit in schema.PARTITIONS)
+    connection.execute(sql.SQL(f"LOCK TABLE {views} IN ACCESS EXCLUSIVE MODE"))
     connection.execute("LOCK TABLE tallystick.record IN SHARE ROW EXCLUSIVE MODE")
     for step in range(found, schema.SCHEMA_VERSION):
         MIGRATIONS[step](connection)
         connection.execute("INSERT INTO tallystick.migration VALUES (%s)", (step + 1,))
-    for statement in triggers.function_statements():
+    for statement in (*triggers.function_statements(), *schema.view_statements()):
         connection.execute(sql.SQL(statement))
     connection.execute("RESET ROLE")
 

@@ -16,14 +16,11 @@ if TYPE_CHECKING:
 
 BYTEA, INT8, TEXT = 17, 20, 25
 """Type OIDs of array elements."""
-EPOCH = 946_684_800_000_000
-"""Microseconds from 1970 to 2000, from which PostgreSQL counts."""
 SYNCHRONOUS = (
     "pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit')"
     " WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, {local})"
 )
 """Has a transaction (`local` true) or a session wait until its commit is durable; gives the setting."""
-DURABLE = (b"on", b"remote_apply")
 CLOCK = "(extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint"
 
 int4, int8 = Struct(">i").pack, Struct(">q").pack
@@ -54,30 +51,28 @@ _RECORD_COLUMNS = [name for name, *_ in COLUMNS["record"]]
 _ARTIFACT_COLUMNS = [name for name, *_ in COLUMNS["artifact"]]
 _KINDS = ["bigint", "bytea", "bytea", "bigint", "bigint", *["bytea"] * len(SEALED)]
 
-# Moves the head, where it stands where the caller thinks and the time he gives is the server's; all else follows
-# from the row that this returns. Settings made here hold until the commit at the statement's end.
+# Moves the head where it stands where the caller thinks; all else follows from the row that this returns.
 _MOVED = (
-    "WITH moved AS (UPDATE tallystick.state_{digit} SET position = $5, at = $6, edge = $7, pointers = $8, moved = true"
-    " WHERE session = $1 AND key = '' AND position = $2 AND edge = $3 AND ($4::timestamptz IS NULL"
-    " OR $4 BETWEEN pg_catalog.clock_timestamp() - '5 s'::interval AND pg_catalog.clock_timestamp() + '5 s'::interval)"
-    f" RETURNING {SYNCHRONOUS.format(local='true')} AS durable)"
+    "WITH moved AS (UPDATE tallystick.state_{digit} SET position = $4, at = $5, edge = $6, pointers = $7, moved = true"
+    " WHERE session = $1 AND key = '' AND position = $2 AND edge = $3 RETURNING true)"
 )
-_APPEND_ONE = (
-    _MOVED + ", keyed AS (INSERT INTO tallystick.local_idempotency_{digit} (session, key, first, last, salt, digest)"
-    " SELECT $1, $9::text, $5, $5, $10::bytea, $11::bytea FROM moved WHERE $9 IS NOT NULL)"
-    ", appended AS (INSERT INTO tallystick.record_{digit} ({columns})"
-    " SELECT $1, $5, {values} FROM moved) SELECT durable FROM moved"
+_KEYED_ONE = (
+    ", keyed AS (INSERT INTO tallystick.local_idempotency_{digit} (session, key, first, last, salt, digest)"
+    " SELECT $1, $18::text, $4, $4, $19::bytea, $20::bytea FROM moved)"
 )
-_APPEND_MANY = (
+_APPEND_ONE = " INSERT INTO tallystick.append_{digit} ({columns}) SELECT $1, $4, {values} FROM moved"
+_MOVED_MANY = (
     _MOVED + ", pointed AS (INSERT INTO tallystick.state_{digit} (session, key, position)"
-    " SELECT $1, p.key, p.position FROM moved, unnest($9::text[], $10::bigint[]) AS p (key, position)"
+    " SELECT $1, p.key, p.position FROM moved, unnest($8::text[], $9::bigint[]) AS p (key, position)"
     " ON CONFLICT (session, key) DO UPDATE SET position = excluded.position)"
     ", keyed AS (INSERT INTO tallystick.local_idempotency_{digit} (session, key, first, last, salt, digest)"
     " SELECT $1, k.* FROM moved,"
-    " unnest($11::text[], $12::bigint[], $13::bigint[], $14::bytea[], $15::bytea[]) AS k)"
-    ", appended AS (INSERT INTO tallystick.record_{digit} ({columns})"
-    " SELECT $1, r.* FROM moved, unnest({arrays}) AS r) SELECT durable FROM moved"
+    " unnest($10::text[], $11::bigint[], $12::bigint[], $13::bytea[], $14::bytea[]) AS k)"
 )
+_APPEND_MANY = " INSERT INTO tallystick.record ({columns}) SELECT $1, r.* FROM moved, unnest({arrays}) AS r"
+
+
+_APPENDS = (_APPEND_ONE, _APPEND_MANY)
 
 
 class Statements:
@@ -85,15 +80,19 @@ class Statements:
 
     def __init__(self, digit: str) -> None:
         columns = ", ".join(_RECORD_COLUMNS)
-        values = ", ".join(f"${n}::{kind}" for n, kind in enumerate(_KINDS[1:], 12))
-        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_KINDS, 16))
+        values = ", ".join(f"${n}::{kind}" for n, kind in enumerate(_KINDS[1:], 8))
+        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_KINDS, 15))
         x = digit
 
         def made(name: str, sql: str, parameters: int) -> Statement:
             return Statement(f"{name}_{digit}", sql, parameters)
 
-        self.append_one = made("append_one", _APPEND_ONE.format(digit=x, columns=columns, values=values), 21)
-        self.append_many = made("append_many", _APPEND_MANY.format(digit=x, columns=columns, arrays=arrays), 26)
+        one, many = (text.format(digit=x, columns=columns, values=values, arrays=arrays) for text in _APPENDS)
+        moved, moved_many, keyed = (text.format(digit=x) for text in (_MOVED, _MOVED_MANY, _KEYED_ONE))
+        self.append_one = made("append_one", moved + one, 17)
+        self.append_keyed = made("append_keyed", moved + keyed + one, 20)
+        self.append_many = made("append_many", moved_many + many, 25)
+        self.move = made("append_moved", f"{moved_many} SELECT FROM moved", 14)
         self.lock = made("lock", f"SELECT FROM tallystick.state_{x} WHERE session = $1 AND key = '' FOR UPDATE", 1)
         self.load = made(
             "load",
@@ -153,7 +152,7 @@ class Statements:
         self.clear_proofs = made(
             "clear_proofs", f"DELETE FROM tallystick.local_proof_{x} WHERE session = $1 AND position = $2", 2
         )
-        self.copy_records = f"COPY tallystick.record_{x} ({columns}) FROM STDIN (FORMAT BINARY)".encode()
+        self.copy_records = f"COPY tallystick.record ({columns}) FROM STDIN (FORMAT BINARY)".encode()
         self.copy_artifacts = (
             f"COPY tallystick.artifact_{x} ({', '.join(_ARTIFACT_COLUMNS)}) FROM STDIN (FORMAT BINARY)".encode()
         )

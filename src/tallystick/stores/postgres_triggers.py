@@ -48,7 +48,8 @@ def triggers() -> list[Trigger]:
         made.append(Trigger(table, f"{table}_no_update", _UPDATE, "refuse"))
         made.append(Trigger(table, f"{table}_no_delete", _DELETE, "refuse"))
         made.append(Trigger(table, f"{table}_append", _INSERT, f"{table}_append"))
-    made += [Trigger(table, f"{table}_by_partition", _THROUGH_PARENT, "refuse") for table in PARTITIONED]
+    made += [Trigger(table, f"{table}_by_partition", _THROUGH_PARENT, "refuse") for table in PARTITIONED[1:]]
+    made.append(Trigger("record", "record_append", _APPENDED, "record_append"))
     for digit in PARTITIONS:
         made += _partition_triggers(digit)
     return made
@@ -60,7 +61,6 @@ def _partition_triggers(digit: str) -> list[Trigger]:
         ("session", "session_append", _INSERT, "session_append"),
         ("session", "session_no_update", _UPDATE, "refuse"),
         ("session", "session_no_delete", _DELETE, "refuse"),
-        ("record", "record_append", _APPENDED, f"record_append_{digit}"),
         ("record", "record_only_erased", _UPDATE, "record_only_erased"),
         ("record", "record_no_delete", _DELETE, "refuse"),
         ("state", "state_forward", _BACKWARD, "refuse"),
@@ -137,10 +137,11 @@ BEGIN
 END""",
     }
     made |= {f"head_history_append_{digit}": _head_history_append(digit, raising) for digit in PARTITIONS}
-    return made | {f"record_append_{digit}": _record_append(digit) for digit in PARTITIONS}
+    return made | {"record_append": _record_append()}
 
 
 def _head_history_append(digit: str, raising: str) -> str:
+    other = f"FROM tallystick.head_history_{digit} AS other WHERE other.session = fresh.session AND other.checkpoint"
     return f"""
 BEGIN
     PERFORM FROM fresh WHERE fresh.checkpoint IS DISTINCT FROM
@@ -148,9 +149,8 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'tallystick: heads go to the next checkpoint' {raising};
     END IF;
-    PERFORM FROM fresh JOIN tallystick.head_history_{digit} AS other USING (session)
-        WHERE other.checkpoint > fresh.checkpoint
-            OR (other.checkpoint < fresh.checkpoint AND other.position >= fresh.position);
+    PERFORM FROM fresh WHERE (SELECT 1 {other} > fresh.checkpoint LIMIT 1) IS NOT NULL
+        OR (SELECT position {other} < fresh.checkpoint ORDER BY other.checkpoint DESC LIMIT 1) >= fresh.position;
     IF FOUND THEN
         RAISE EXCEPTION 'tallystick: heads in checkpoints only move forward' {raising};
     END IF;
@@ -158,29 +158,53 @@ BEGIN
 END"""
 
 
-def _record_append(digit: str) -> str:
-    """What every append runs: operators are named in full, since a search path could put others in their place."""
+def _record_append() -> str:
+    """What every batch runs: a batch holds one task, and goes to its head + 1 without a gap.
+
+    Operators are named in full, since a search path could put others in their place. What comes before a record is
+    looked up by a scalar subquery: of EXISTS the planner may make a hash of the whole partition, every time.
+    """
+    cases = "".join(
+        f"""
+    {"ELS" if value else ""}IF digit OPERATOR(pg_catalog.=) {value} THEN
+        PERFORM FROM fresh WHERE
+            CASE WHEN fresh.position OPERATOR(pg_catalog.<>) 1::bigint THEN (
+                SELECT 1 FROM tallystick.record_{digit} AS before
+                WHERE before.session OPERATOR(pg_catalog.=) fresh.session
+                    AND before.position OPERATOR(pg_catalog.=) (fresh.position OPERATOR(pg_catalog.-) 1::bigint)
+            ) ELSE (
+                SELECT 1 FROM tallystick.session_{digit} AS known
+                WHERE known.key OPERATOR(pg_catalog.=) fresh.session
+            ) END IS NULL;"""
+        for value, digit in enumerate(PARTITIONS)
+    )
     return f"""
+DECLARE
+    one bytea;
+    digit integer;
 BEGIN
+    SELECT fresh.session INTO one FROM fresh LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
     IF pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'on'
         AND pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'remote_apply' THEN
         RAISE EXCEPTION 'tallystick: synchronous_commit is %', pg_catalog.current_setting('synchronous_commit')
             USING ERRCODE = '{DURABILITY_STATE}';
     END IF;
     IF pg_catalog.current_setting('tallystick.schema', true) IS NULL
-        OR pg_catalog.current_setting('tallystick.schema', true) OPERATOR(pg_catalog.<>) '{schema.SCHEMA_VERSION}' THEN
+        OR pg_catalog.current_setting('tallystick.schema', true)
+            OPERATOR(pg_catalog.<>) '{schema.SCHEMA_VERSION}' THEN
         RAISE EXCEPTION 'tallystick: the schema is {schema.SCHEMA_VERSION}, the client says %',
             coalesce(pg_catalog.current_setting('tallystick.schema', true), 'nothing')
             USING ERRCODE = '{VERSION_STATE}';
     END IF;
-    PERFORM FROM fresh WHERE
-        CASE WHEN fresh.position OPERATOR(pg_catalog.<>) 1::bigint THEN NOT EXISTS (
-            SELECT FROM tallystick.record_{digit} AS before
-            WHERE before.session OPERATOR(pg_catalog.=) fresh.session
-                AND before.position OPERATOR(pg_catalog.=) (fresh.position OPERATOR(pg_catalog.-) 1::bigint)
-        ) ELSE NOT EXISTS (
-            SELECT FROM tallystick.session_{digit} AS known WHERE known.key OPERATOR(pg_catalog.=) fresh.session
-        ) END;
+    PERFORM FROM fresh WHERE fresh.session OPERATOR(pg_catalog.<>) one;
+    IF FOUND THEN
+        RAISE EXCEPTION 'tallystick: a batch holds one task' USING ERRCODE = '{REFUSED_STATE}';
+    END IF;
+    digit := pg_catalog.get_byte(one, 0) OPERATOR(pg_catalog.>>) 4;{cases}
+    END IF;
     IF FOUND THEN
         RAISE EXCEPTION 'tallystick: a record goes to its head + 1' USING ERRCODE = '{REFUSED_STATE}';
     END IF;
@@ -190,7 +214,7 @@ END"""
 
 def unpinned(name: str) -> bool:
     """Whether a function runs under the caller's search path, since setting one would slow every append down."""
-    return name.startswith("record_append_")
+    return name == "record_append"
 
 
 def function_statements() -> list[str]:

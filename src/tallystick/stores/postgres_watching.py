@@ -78,7 +78,8 @@ class Watcher:
 
     def _begin(self) -> Link:
         link = self._link = self._connect()
-        ((self._alone,),) = link.query("SELECT pg_is_in_recovery()")
+        # Here tables are read whole.
+        ((self._alone, _),) = link.query("SELECT pg_is_in_recovery(), set_config('enable_seqscan', 'on', false)")
         if not self._alone:
             link.connection.execute(f"LISTEN {CHANNEL}")
         self._leads, self._looked, self._log_end = False, 0.0, ""

@@ -25,8 +25,6 @@ from tallystick.stores.postgres_sql import (
     BEGIN,
     BYTEA,
     COMMIT,
-    DURABLE,
-    EPOCH,
     INT8,
     TEXT,
     array,
@@ -70,12 +68,13 @@ class Miss(Exception):
 class Track:
     """What a store knows of one of our sessions between appends. One thread at a time changes it."""
 
-    __slots__ = ("commits", "inline", "key", "locking", "more", "packed", "standing", "statements", "task_id")
+    __slots__ = ("commits", "digit", "inline", "key", "locking", "more", "packed", "standing", "statements", "task_id")
 
     def __init__(self, ledger_id: str, task_id: str, perform: Callable[[Track, list[Request]], None]) -> None:
         self.task_id = task_id
         self.key = session_key(ledger_id, task_id)
-        self.statements = statements_of(partition_of(int.from_bytes(self.key)))
+        self.digit = partition_of(int.from_bytes(self.key))
+        self.statements = statements_of(self.digit)
         self.commits = GroupCommit(lambda requests: perform(self, requests))
         self.standing: Standing | None = None
         """Where we left the session; None where we know nothing of it."""
@@ -271,8 +270,8 @@ class PostgresBatch(Batch):
     def _write(self, standings: Iterable[Standing]) -> None:
         """Nothing yet: `commit` sends all of it in one round trip."""
 
-    def commit(self, said: int | None) -> None:
-        """Write and commit. `said`: the server's time as we believe it, for the server to object to.
+    def commit(self) -> None:
+        """Write and commit.
 
         Raises Miss where the head has moved, Interrupted where nobody says that the commit is durable.
         """
@@ -287,7 +286,7 @@ class PostgresBatch(Batch):
             inline, more, rows = self._place_pointers(standing)
             if self._loaded is not None and self._is_bulk():
                 self._copy()
-            append = self._append(standing.tip, packed, pack_pointers(inline, more), rows, said)
+            append = self._append(standing.tip, packed, pack_pointers(inline, more), rows)
         if self._loaded is None:
             if append is not None:
                 self._require_moved(link.run(*append))
@@ -302,12 +301,10 @@ class PostgresBatch(Batch):
             self._track.accept(standing, packed, inline, more)
 
     def _require_moved(self, result: PGresult) -> None:
-        if not result.ntuples:
+        if not result.command_tuples:
             for done, _, _ in self._done:
                 done.attempts.pop()
             raise Miss
-        if result.get_value(0, 0) not in DURABLE:
-            raise Interrupted("the server did not wait until the commit was durable")
 
     def _place_pointers(self, standing: Standing) -> tuple[dict[str, int], bool, dict[str, int]]:
         """The pointers that lie in the head's row from now on, whether there are others, and which of those move."""
@@ -319,24 +316,20 @@ class PostgresBatch(Batch):
                 rows[key] = position
         return inline, self._more or bool(rows), rows
 
-    def _append(
-        self, tip: Tip, packed: bytes, pointers: bytes, rows: dict[str, int], said: int | None
-    ) -> tuple[Statement, Parameters]:
+    def _append(self, tip: Tip, packed: bytes, pointers: bytes, rows: dict[str, int]) -> tuple[Statement, Parameters]:
         assert self._expected is not None
-        head = (
-            self._track.key,
-            *self._expected,
-            None if said is None else int8(said - EPOCH),
-            int8(tip.position),
-            tip.at.encode(),
-            packed,
-            pointers,
-        )
-        if len(self._rows) == 1 and len(self._keys) < 2 and not rows:
-            name, _, _, salt, digest = self._keys[0] if self._keys else (None, 0, 0, None, None)
-            return self._statements.append_one, (*head, name, salt, digest, *row_values(self._rows[0])[1:])
-        pointed = (texts(rows), integers(rows.values()))
-        return self._statements.append_many, (*head, *pointed, *self._key_arrays(), *_row_arrays(self._rows))
+        statements, keys = self._statements, self._keys
+        head = (self._track.key, *self._expected, int8(tip.position), tip.at.encode(), packed, pointers)
+        if len(self._rows) == 1 and len(keys) < 2 and not rows:
+            values = row_values(self._rows[0])[1:]
+            if not keys:
+                return statements.append_one, (*head, *values)
+            name, _, _, salt, digest = keys[0]
+            return statements.append_keyed, (*head, *values, name, salt, digest)
+        many = (*head, texts(rows), integers(rows.values()), *self._key_arrays())
+        if not self._rows:
+            return statements.move, many
+        return statements.append_many, (*many, *_row_arrays(self._rows))
 
     def _key_arrays(self) -> tuple[bytes, ...]:
         names, firsts, lasts, salts, digests = zip(*self._keys, strict=True) if self._keys else ((),) * 5
