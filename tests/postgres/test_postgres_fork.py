@@ -17,6 +17,7 @@ from tallystick import Entry, Ledger, StoreUnavailableError
 from tallystick.stores import postgres_connection, postgres_pool
 from tallystick.stores.postgres_connection import Link
 from tallystick.stores.postgres_pool import Pool
+from tallystick.stores.postgres_schema import WRITER
 from tallystick.stores.postgres_url import parse
 
 
@@ -128,6 +129,30 @@ def test_more_threads_than_connections(store: PostgresUnderTest, monkeypatch: py
     assert sorted(positions) == sorted([1, 2, 3, 4, 5] * 24)
     assert len(backends(store)) <= 3
     ledger.verify()
+
+
+def test_a_server_that_grants_fewer_connections(store: PostgresUnderTest, ledger: Ledger) -> None:
+    ledger.append("t", ENTRY)
+    user = store.shared.make_user("test_limited", member_of=WRITER, options="LOGIN CONNECTION LIMIT 3")
+    start = threading.Barrier(12)
+    positions: list[int] = []
+    with Ledger.open(store.shared.url(store.database, user)) as limited:
+
+        def work(thread: int) -> None:
+            start.wait()
+            positions.extend(limited.append(f"task {thread}", ENTRY).position for _ in range(5))
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(positions) == sorted([1, 2, 3, 4, 5] * 12)
+        taken = [limited.store._pool.take() for _ in range(3)]  # type: ignore[attr-defined]
+        with pytest.raises(StoreUnavailableError, match="too many connections"):
+            Ledger.open(store.shared.url(store.database, user))
+        for link in taken:
+            limited.store._pool.give_back(link)  # type: ignore[attr-defined]
 
 
 def test_the_pool_lends_and_takes_back(store: PostgresUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random as chance
 import time
 from threading import RLock
 
@@ -15,6 +14,7 @@ from tallystick.model.ids import require_task_id
 from tallystick.stores import forking
 from tallystick.stores.appending import Work
 from tallystick.stores.base import IdempotencyKey
+from tallystick.stores.group_commit import Request
 from tallystick.stores.postgres_connection import Link
 from tallystick.stores.postgres_errors import (
     CHECK_OPTION_VIOLATION,
@@ -26,19 +26,13 @@ from tallystick.stores.postgres_errors import (
 )
 from tallystick.stores.postgres_pool import Pool
 from tallystick.stores.postgres_reader import PostgresReader
+from tallystick.stores.postgres_retry import Patience, UnknownOutcome, nothing_recorded
 from tallystick.stores.postgres_schema import SCHEMA_VERSION, partition_of
 from tallystick.stores.postgres_setup import make_or_migrate, newer_schema, older_schema
 from tallystick.stores.postgres_sql import SYNCHRONOUS
+from tallystick.stores.postgres_track import Miss, Track, append_alone, rfc3339
 from tallystick.stores.postgres_url import parse
-from tallystick.stores.postgres_writer import (
-    COPY_ROWS,
-    Miss,
-    PostgresBatch,
-    Track,
-    has_artifact,
-    lock,
-    rfc3339,
-)
+from tallystick.stores.postgres_writer import COPY_ROWS, PostgresBatch, has_artifact, lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +42,6 @@ if TYPE_CHECKING:
     from tallystick.model.header import Header
     from tallystick.model.record import Draft, Sealed
     from tallystick.stores.base import Head, SessionKey, Store
-    from tallystick.stores.group_commit import Request
     from tallystick.stores.postgres_checkpoints import PostgresLog
 
     T = TypeVar("T")
@@ -60,29 +53,6 @@ OPEN_SECONDS = 20.0
 MISSES = 8
 TRACKED = 10_000
 """Of how many sessions a store remembers where it left them."""
-
-
-class _UnknownOutcome(Exception):
-    """Whether something was committed cannot be found out."""
-
-
-class Patience:
-    """How long a call goes on trying, and how it waits in between: the first time not at all."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._deadline = 0.0
-        self._delay = 0.0
-
-    def wait(self) -> bool:
-        """Wait for the next attempt; False where there shall be none."""
-        if not self._deadline:
-            self._deadline = time.monotonic() + self._seconds
-        if time.monotonic() + self._delay > self._deadline:
-            return False
-        time.sleep(self._delay * chance.uniform(0.5, 1))
-        self._delay = min(max(self._delay * 2, 0.05), 1.0)
-        return True
 
 
 class PostgresStore(PostgresReader):
@@ -203,8 +173,45 @@ class PostgresStore(PostgresReader):
                     break
             else:
                 work.key = new_key()
-        head: Head = self._track(work.task_id).commits.submit(work)
+        track = self._track(work.task_id)
+        if len(work.drafts) == 1 and not track.locking and track.standing and track.lock.acquire(blocking=False):
+            try:
+                return self._alone(track, work)
+            finally:
+                track.lock.release()
+        head: Head = track.commits.submit(work)
         return head
+
+    def _alone(self, track: Track, work: Work) -> Head:
+        """One entry, where no other thread appends to the session."""
+        request = Request(work)
+        if not _needs_lock((request,)):
+            try:
+                link = self._pool.take(track.digit)
+                try:
+                    return append_alone(link, track, work, self._now(link))
+                except psycopg.Error as error:
+                    if error.sqlstate == CHECK_OPTION_VIOLATION:
+                        link.insist()
+                    elif error.sqlstate != UNIQUE_VIOLATION:
+                        raise
+                finally:
+                    self._pool.give_back(link)
+            except Miss:
+                pass
+            except (Interrupted, psycopg.Error) as error:
+                if isinstance(error, psycopg.Error) and not is_passing(error):
+                    raise store_error(error, self._target) from None
+                self._pool.drop_idle()
+            except CannotConnectError as error:
+                if not error.passing:
+                    raise nothing_recorded(error) from None
+            track.locking = True
+        self._perform_locked(track, [request])
+        if request.error is not None:
+            raise request.error
+        assert request.result is not None
+        return request.result  # type: ignore[no-any-return]
 
     def _require_writable(self) -> None:
         if self.read_only:
@@ -222,6 +229,10 @@ class PostgresStore(PostgresReader):
         return track
 
     def _perform(self, track: Track, requests: list[Request]) -> None:
+        with track.lock:
+            self._perform_locked(track, requests)
+
+    def _perform_locked(self, track: Track, requests: list[Request]) -> None:
         """Do what the requests ask, each group in a transaction of its own."""
         for group in _groups(requests) if len(requests) > 1 else (requests,):
             try:
@@ -231,7 +242,7 @@ class PostgresStore(PostgresReader):
                     request.result, request.error = None, self._for_request(error, request)
 
     def _for_request(self, error: Exception, request: Request) -> Exception:
-        if not isinstance(error, _UnknownOutcome):
+        if not isinstance(error, UnknownOutcome):
             return error
         return StoreUnavailableError(
             f"{error}: whether this was recorded is not known",
@@ -261,7 +272,7 @@ class PostgresStore(PostgresReader):
             except CannotConnectError as error:
                 patience = patience or Patience(self._retry_seconds)
                 if not error.passing or not patience.wait():
-                    raise (_UnknownOutcome(error.what) if sent else nothing_recorded(error)) from None
+                    raise (UnknownOutcome(error.what) if sent else nothing_recorded(error)) from None
             except (Interrupted, psycopg.Error) as error:
                 if isinstance(error, psycopg.Error) and not is_passing(error):
                     raise store_error(error, self._target) from None
@@ -269,7 +280,7 @@ class PostgresStore(PostgresReader):
                 self._pool.drop_idle()
                 patience = patience or Patience(self._retry_seconds)
                 if not patience.wait():
-                    raise _UnknownOutcome(self._said(error)) from None
+                    raise UnknownOutcome(self._said(error)) from None
             locked = True
 
     def _said(self, error: Interrupted | psycopg.Error) -> str:
@@ -441,12 +452,6 @@ class PostgresStore(PostgresReader):
         self._reset()
         if closed:
             self._pool.close()
-
-
-def nothing_recorded(error: StoreUnavailableError) -> StoreUnavailableError:
-    """The error, saying what became of what was to be appended."""
-    advice = "; ".join(filter(None, (error.advice, "nothing of this was recorded")))
-    return StoreUnavailableError(error.what, where=error.where, advice=advice)
 
 
 def is_salted(sealed: Sealed) -> bool:

@@ -6,7 +6,8 @@ from tallystick.stores.adopting import complete_rows, require_foreign, require_s
 from tallystick.stores.base import HEAD_KEY
 from tallystick.stores.postgres_schema import partition_of, session_key
 from tallystick.stores.postgres_sql import copied, row_values, statements_of
-from tallystick.stores.postgres_writer import INLINE_POINTERS, artifact_rows, pack_pointers, read_pointers
+from tallystick.stores.postgres_track import INLINE_POINTERS, pack_pointers, read_pointers
+from tallystick.stores.postgres_writer import artifact_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -52,6 +52,9 @@ _ADVICE = {
     DURABILITY_STATE: "leave synchronous_commit on, or set it to remote_apply",
 }
 _CONNECTING = (
+    ("too many clients", "raise the server's max_connections, or use fewer clients"),
+    ("remaining connection slots", "raise the server's max_connections, or use fewer clients"),
+    ("too many connections", "raise the limit of the user or the database, or use fewer clients"),
     ("password authentication failed", "check the user and the password (PGPASSWORD, ~/.pgpass)"),
     ("no password supplied", "give the password in PGPASSWORD or ~/.pgpass"),
     ("no pg_hba.conf entry", "the server does not let this user in from here: see its pg_hba.conf"),
@@ -61,8 +64,6 @@ _CONNECTING = (
     ("could not translate host name", "check the host's name"),
     ("failed to resolve host", "check the host's name"),
     ("name or service not known", "check the host's name"),
-    ("too many clients", "raise the server's max_connections, or use fewer clients"),
-    ("remaining connection slots", "raise the server's max_connections, or use fewer clients"),
     ("read-only", "none of these servers takes writes; name the primary too, or promote one"),
     ("recovery mode", "the server starts up after a crash; try again"),
     ("starting up", "the server starts up; try again"),
@@ -72,7 +73,8 @@ _CONNECTING = (
     ("", "is the server running there? Check host and port"),
 )
 """What a failed connection says (libpq gives no code), and what to do; the first that fits."""
-_LASTING = {sign for sign, _ in _CONNECTING[:6]}
+_LASTING = {sign for sign, _ in _CONNECTING[3:9]}
+_CROWDED = {"too many clients", "remaining connection slots", "too many connections"}
 _STARTING = {"recovery mode", "starting up", "not yet accepting", "shutting down"}
 
 
@@ -83,12 +85,14 @@ class Interrupted(Exception):
 class CannotConnectError(StoreUnavailableError):
     """No connection could be made."""
 
-    def __init__(self, what: str, *, where: str, advice: str, passing: bool, starting: bool) -> None:
+    def __init__(self, what: str, *, where: str, advice: str, sign: str = "") -> None:
         super().__init__(what, where=where, advice=advice)
-        self.passing = passing
+        self.passing = sign not in _LASTING
         """Whether it may be made later, by waiting alone."""
-        self.starting = starting
+        self.starting = sign in _STARTING
         """Whether a server answered that it is not ready yet."""
+        self.crowded = sign in _CROWDED
+        """Whether the server has as many connections as it grants."""
 
 
 def is_passing(error: psycopg.Error) -> bool:
@@ -125,8 +129,7 @@ def connect_error(error: psycopg.Error, target: Target) -> CannotConnectError:
     said = target.redact(_reasons(str(error)))
     low = said.lower()
     sign, advice = next(one for one in _CONNECTING if one[0] in low)
-    passing, starting = sign not in _LASTING, sign in _STARTING
-    return CannotConnectError(said, where=target.shown, advice=advice, passing=passing, starting=starting)
+    return CannotConnectError(said, where=target.shown, advice=advice, sign=sign)
 
 
 def greeting_error(error: psycopg.Error, target: Target) -> TallystickError:
@@ -134,7 +137,7 @@ def greeting_error(error: psycopg.Error, target: Target) -> TallystickError:
     found = store_error(error, target)
     if not is_passing(error):
         return found
-    return CannotConnectError(found.what, where=found.where, advice="try again", passing=True, starting=False)
+    return CannotConnectError(found.what, where=found.where, advice="try again")
 
 
 def _first_line(error: psycopg.Error) -> str:

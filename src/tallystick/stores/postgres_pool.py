@@ -11,6 +11,7 @@ import time
 from threading import Condition
 
 from tallystick.errors import StoreUnavailableError
+from tallystick.stores.postgres_errors import CannotConnectError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from tallystick.stores.postgres_connection import Link
 
-SIZE = 16
-"""Connections of one store at most: more would only queue at the server."""
+SIZE = 64
+"""Connections of one store at most; it makes no more than it has threads at work, or than the server grants."""
 WAIT_SECONDS = 60.0
 
 
@@ -41,23 +42,34 @@ class Pool:
 
         One that has been at that partition before, where there is one: its statements are planned there.
         """
-        with self._free:
-            if not self._idle and self._taken >= self._size and not self._closed:
-                self._wait()
-            if self._closed:
-                raise StoreUnavailableError("the ledger was closed", where=self._shown, advice="open it again")
-            self._taken += 1
-            if self._idle:
-                return self._best(digit)
-        try:
-            link = self._connect()
-            link.digits.add(digit)
-            return link
-        except BaseException:
+        while True:
             with self._free:
-                self._taken -= 1
+                if not self._idle and self._taken >= self._size and not self._closed:
+                    self._wait()
+                if self._closed:
+                    raise StoreUnavailableError("the ledger was closed", where=self._shown, advice="open it again")
+                self._taken += 1
+                if self._idle:
+                    return self._best(digit)
+            try:
+                link = self._connect()
+                link.digits.add(digit)
+                return link
+            except BaseException as error:
+                if not self._does_with_fewer(error):
+                    raise
+
+    def _does_with_fewer(self, error: BaseException) -> bool:
+        """Whether to wait for a connection to be given back: the server grants no more than there are."""
+        with self._free:
+            self._taken -= 1
+            have = self._taken + len(self._idle)
+            if isinstance(error, CannotConnectError) and error.crowded and have:
+                self._size = have
+                return True
+            if self._waiting:
                 self._free.notify()
-            raise
+            return False
 
     def _best(self, digit: str) -> Link:
         idle = self._idle

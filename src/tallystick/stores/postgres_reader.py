@@ -7,7 +7,7 @@ from tallystick.model.record import Sealed
 from tallystick.model.text import clean_text
 from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
 from tallystick.stores.postgres_schema import ORDER_OF_MAKING, number_of, partition_of, session_key
-from tallystick.stores.postgres_writer import read_pointers
+from tallystick.stores.postgres_track import read_pointers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

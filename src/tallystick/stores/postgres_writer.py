@@ -10,17 +10,12 @@ with locks for as long as it meets others there.
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime, timedelta
-
 from tallystick.errors import TamperedError
 from tallystick.proof.merkle import leaf_hash
 from tallystick.stores.appending import Batch, Standing
 from tallystick.stores.artifacts import pack
 from tallystick.stores.base import INLINE_OUTPUT, Head, SessionKey, Tip, tip_from
-from tallystick.stores.group_commit import GroupCommit
 from tallystick.stores.postgres_errors import Interrupted
-from tallystick.stores.postgres_schema import partition_of, session_key
 from tallystick.stores.postgres_sql import (
     BEGIN,
     BYTEA,
@@ -33,66 +28,26 @@ from tallystick.stores.postgres_sql import (
     int8,
     integers,
     row_values,
-    statements_of,
     texts,
 )
+from tallystick.stores.postgres_track import INLINE_POINTERS, Miss, pack_pointers, read_pointers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from psycopg.pq.abc import PGresult
 
     from tallystick.stores.appending import Seen, Work
     from tallystick.stores.base import IdempotencyKey, Row
-    from tallystick.stores.group_commit import Request
     from tallystick.stores.postgres_connection import Link
     from tallystick.stores.postgres_sql import Statement
+    from tallystick.stores.postgres_track import Track
 
     Parameters = Sequence[bytes | None]
 
-INLINE_POINTERS = 32
-"""How many pointers lie in the head's own row, which every append writes anyway; more get rows of their own."""
-MORE = ""
-"""Among the pointers in the head's row: whether there are rows of their own."""
 COPY_ROWS = 32
 """From how many rows on COPY pays."""
-_quote = json.encoder.encode_basestring_ascii
-_START = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
-
-
-class Miss(Exception):
-    """The session does not stand where it was thought to."""
-
-
-class Track:
-    """What a store knows of one of our sessions between appends. One thread at a time changes it."""
-
-    __slots__ = ("commits", "digit", "inline", "key", "locking", "more", "packed", "standing", "statements", "task_id")
-
-    def __init__(self, ledger_id: str, task_id: str, perform: Callable[[Track, list[Request]], None]) -> None:
-        self.task_id = task_id
-        self.key = session_key(ledger_id, task_id)
-        self.digit = partition_of(int.from_bytes(self.key))
-        self.statements = statements_of(self.digit)
-        self.commits = GroupCommit(lambda requests: perform(self, requests))
-        self.standing: Standing | None = None
-        """Where we left the session; None where we know nothing of it."""
-        self.packed = b""
-        """The tree's edge there."""
-        self.inline: dict[str, int] = {}
-        """The pointers in the head's row."""
-        self.more = False
-        """Whether there are pointers in rows of their own."""
-        self.locking = False
-        """Whether others were met on this session the last time."""
-
-    def accept(self, standing: Standing, packed: bytes, inline: dict[str, int], more: bool) -> None:
-        """Remember where a commit of ours left the session."""
-        standing.pointers.update(standing.moved)
-        standing.moved = {}
-        standing.new = False
-        self.standing, self.packed, self.inline, self.more = standing, packed, inline, more
 
 
 class Loaded:
@@ -378,34 +333,6 @@ def _row_arrays(rows: Sequence[Row]) -> list[bytes]:
 
 
 _KINDS = (INT8, BYTEA, BYTEA, INT8, INT8, *[BYTEA] * 6)
-
-
-def pack_pointers(inline: dict[str, int], more: bool) -> bytes:
-    """The pointers of a head's row: compact JSON with sorted keys, ASCII."""
-    pairs = [f"{_quote(key)}:{position}" for key, position in sorted(inline.items())]
-    if more:
-        pairs.insert(0, f"{_quote(MORE)}:1")
-    return f"{{{','.join(pairs)}}}".encode()
-
-
-def read_pointers(text: str | None, task_id: str) -> tuple[dict[str, int], bool]:
-    """(pointers, whether there are rows of their own) that a head's row says.
-
-    Raises TamperedError for what `pack_pointers` did not write.
-    """
-    try:
-        inline = json.loads(text or "")
-        more = inline.pop(MORE, 0) == 1
-        if all(type(position) is int for position in inline.values()) and pack_pointers(inline, more) == text.encode():  # type: ignore[union-attr]
-            return inline, more
-    except (ValueError, RecursionError, AttributeError, TypeError):
-        pass
-    raise TamperedError("the session's pointers were changed", task_id=task_id)
-
-
-def rfc3339(microseconds: int) -> str:
-    """The moment, counted from 1970, as records carry it."""
-    return f"{(_START + timedelta(microseconds=microseconds)).isoformat(timespec='microseconds')}Z"
 
 
 def _integer(value: bytes | None) -> int:
