@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gate_oracle
 import pytest
-from gate_world import World, prepared
+from gate_random_work import RandomWork, prepared
 
 from tallystick.gate import freshness, products
 
@@ -34,9 +34,9 @@ def test_the_oracle_looks_as_far_as_the_gate() -> None:
     assert (gate_oracle.RECALLED, gate_oracle.LOOKED_AT) == (products.ENTRIES, freshness.LOOKED_AT)
 
 
-def episode(root: Path, template: Path, seed: int, steps: int) -> World:
+def episode(root: Path, template: Path, seed: int, steps: int) -> RandomWork:
     root.mkdir()
-    world = World(root, template, seed)
+    world = RandomWork(root, template, seed)
     try:
         world.check("nothing")
         for _ in range(steps):
