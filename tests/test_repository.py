@@ -23,7 +23,6 @@ LONGER_WITH_REASON: dict[str, str] = {
     "tests/cli/test_cli_gate.py": "the twenty-two scenarios stand together",
     "tests/postgres/test_postgres_appends.py": "the cases of one call",
     "tests/postgres/test_postgres_tampering.py": "one edit after another, by a superuser",
-    "tests/support/postgres.py": "a server's whole life for the tests",
     "tests/workspace/test_workspace_git.py": "what git trees get into, one case after another",
 }
 """Python files of more lines than that, and why each is better whole."""
