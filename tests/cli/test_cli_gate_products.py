@@ -66,6 +66,16 @@ def test_what_a_run_left_counts_once_somebody_edits_it(quick: Quick) -> None:
     assert states(quick)["tests"] == "pass"
 
 
+def test_what_somebody_edited_and_a_run_wrote_again_is_told_as_written_while_it_ran(quick: Quick) -> None:
+    run(quick, "echo made > made.txt")
+    quick.repo.write("made.txt", "edited\n")
+    run(quick, "echo edited > made.txt")
+    verdict = quick.gate()
+    assert verdict.states["tests"] == "pass"
+    assert "made.txt was written while it ran and was the same after" in verdict.reason("tests")
+    assert "made.txt was written while it ran" in quick.why("tests")
+
+
 def test_a_product_that_was_written_by_hand_in_between_costs_one_run_more(quick: Quick) -> None:
     run(quick, COVERAGE)
     quick.repo.write(".coverage", "by hand\n")
