@@ -8,9 +8,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from support.checkpoints import all_faults
 from support.contract import ENTRY
 from support.postgres import PostgresUnderTest, Shared
-from tallystick import Entry, Ledger, StoreUnavailableError
+from tallystick import Entry, Ledger, StoreUnavailableError, TamperedError
 from tallystick.model import Session
 from tallystick.stores.postgres_schema import (
     COLUMNS,
@@ -137,6 +138,9 @@ def test_a_part_can_be_cleared_and_nothing_else(
         assert attempt(url, statement) == REFUSED, statement
     assert attempt(url, f"UPDATE record_{digit} SET text = NULL, text_salt = NULL WHERE position = 1") == ""
     assert attempt(url, f"UPDATE record_{digit} SET text = '\\x00' WHERE position = 1") == REFUSED
+    for change in ("salt = '\\x00', digest = '\\x00'", "salt = NULL", "digest = NULL", "salt = salt"):
+        assert attempt(url, f"UPDATE local_idempotency_{digit} SET {change}") == REFUSED, change
+    assert attempt(url, f"UPDATE local_idempotency_{digit} SET salt = NULL, digest = NULL") == ""
 
 
 BESIDE = "record, node, criterion_before, type_before"
@@ -172,6 +176,41 @@ def test_a_record_goes_to_its_head_plus_one(
     ledger.verify()
 
 
+@pytest.mark.parametrize("role", [WRITER, ERASER])
+def test_a_forged_head_opens_no_gap(
+    store: PostgresUnderTest, ledger: Ledger, digit: str, as_role: Callable[[str], str], role: str
+) -> None:
+    """Who appends may move heads: what no record stands behind lets none in, and is told to whoever comes next."""
+    url, new = as_role(role), f"'\\x{digit}0112233445566778899aabbccddeeff'"
+    forged = f"UPDATE state_{digit} SET position = 90, moved = true WHERE key = ''"
+    without = f"INSERT INTO state_{digit} (session, key, position, moved) VALUES ({new}, '', 0, true)"
+    assert [attempt(url, statement) for statement in (forged, without)] == ["", ""]
+    for target in (f"append_{digit}", "record"):
+        for session, position in (("session", 90), ("session", 91), (new, 1)):
+            statement = (
+                f"INSERT INTO {target} (session, position, {BESIDE}) SELECT {session}, {position}, {BESIDE}"
+                f" FROM record_{digit} WHERE position = 1"
+            )
+            assert attempt(url, statement) in NOT_THROUGH, statement
+    with Ledger.open(url) as writer, pytest.raises(TamperedError, match="head is damaged"):
+        writer.append("t", FULL)
+    faults = {(one.task_id, one.what) for one in all_faults(ledger)}
+    assert {("t", "the session's head is damaged")} <= faults
+    assert [what for _, what in faults if "belongs to no session" in what] != []
+
+
+def test_a_record_without_its_head_is_told(
+    store: PostgresUnderTest, ledger: Ledger, digit: str, as_role: Callable[[str], str]
+) -> None:
+    source = f"SELECT session, 3, {BESIDE} FROM record_{digit} WHERE position = 1"
+    assert attempt(as_role(WRITER), f"INSERT INTO append_{digit} (session, position, {BESIDE}) {source}") == ""
+    with Ledger.open(as_role(WRITER)) as writer, pytest.raises(TamperedError, match="rows do not fit together"):
+        writer.append("t", FULL)
+    with pytest.raises(TamperedError) as caught:
+        ledger.verify("t")
+    assert caught.value.position == 3
+
+
 def test_records_go_nowhere_else(ledger: Ledger, digit: str, as_role: Callable[[str], str]) -> None:
     for role in (WRITER, ERASER, SEQUENCER, READER):
         statement = f"INSERT INTO record_{digit} (session, position, {BESIDE}) SELECT session, 3, {BESIDE} FROM record"
@@ -195,6 +234,31 @@ CREATE OPERATOR evil.<> (FUNCTION = evil.no, LEFTARG = bigint, RIGHTARG = bigint
 CREATE FUNCTION evil.current_setting(text, boolean) RETURNS text LANGUAGE sql AS $$SELECT '1'$$;
 SET search_path = evil, pg_catalog, tallystick;
 """
+
+
+EVIL_TYPE = """
+CREATE TYPE pg_temp.bytea AS ENUM ('x');
+CREATE FUNCTION pg_temp.into(pg_catalog.bytea) RETURNS pg_temp.bytea LANGUAGE sql IMMUTABLE AS
+    $$SELECT 'x'::pg_temp.bytea$$;
+CREATE FUNCTION pg_temp.out(pg_temp.bytea) RETURNS pg_catalog.bytea LANGUAGE sql IMMUTABLE AS
+    $$SELECT NULL::pg_catalog.bytea$$;
+CREATE CAST (pg_catalog.bytea AS pg_temp.bytea) WITH FUNCTION pg_temp.into(pg_catalog.bytea) AS ASSIGNMENT;
+CREATE CAST (pg_temp.bytea AS pg_catalog.bytea) WITH FUNCTION pg_temp.out(pg_temp.bytea) AS IMPLICIT;
+CREATE TABLE pg_temp.fresh (session pg_catalog.bytea, position bigint);
+CREATE TABLE pg_temp.state (session pg_catalog.bytea, key text, position bigint);
+"""
+"""What a client may make for itself alone, and what names are looked up in first."""
+
+
+@pytest.mark.parametrize("through", ["append_{x}", "record"])
+def test_a_type_of_ones_own_does_not_get_around_it(
+    ledger: Ledger, digit: str, as_role: Callable[[str], str], through: str
+) -> None:
+    statement = (
+        f"{EVIL_TYPE} INSERT INTO tallystick.{through.format(x=digit)} (session, position, {BESIDE})"
+        f" SELECT session, 9, {BESIDE} FROM tallystick.record_{digit} r LIMIT 1"
+    )
+    assert attempt(as_role(WRITER), statement) in (REFUSED, "44000")
 
 
 @pytest.mark.parametrize("through", ["append_{x}", "record"])

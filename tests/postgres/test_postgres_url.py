@@ -19,6 +19,7 @@ SECRET = "hunter2"
         ("postgresql://me:hunter2%40%2F@h/db", "postgresql://me@h/db"),
         ("postgresql://h/db?user=me&password=hunter2", "postgresql://h/db?user=me"),
         ("postgresql://h/db?sslpassword=hunter2&user=a%40b&password=hunter2", "postgresql://h/db?user=a%40b"),
+        ("postgresql://h/db?p%61ssword=hunter2&user=me", "postgresql://h/db?user=me"),
         ("postgresql:///db?host=/run/pg", "postgresql:///db?host=/run/pg"),
         ("postgresql://me:hunter2@[::1]:5432/db", "postgresql://me@[::1]:5432/db"),
         ("postgresql://[::1]/db", "postgresql://[::1]/db"),

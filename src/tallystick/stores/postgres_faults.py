@@ -5,6 +5,7 @@ from __future__ import annotations
 from tallystick.stores import postgres_schema as schema
 from tallystick.stores import postgres_triggers as triggers
 from tallystick.stores.postgres_schema import (
+    APPENDED,
     COLUMNS,
     ERASER,
     HEAD_COLUMNS,
@@ -151,7 +152,8 @@ def _triggers(query: Query) -> Iterator[str]:
 
 def _views(query: Query) -> Iterator[str]:
     rows = query(
-        "SELECT relname, pg_get_viewdef(oid), reloptions, pg_get_userbyid(relowner) FROM pg_class"
+        "SELECT relname, pg_get_viewdef(oid), reloptions, pg_get_userbyid(relowner),"
+        " (SELECT count(*) FROM pg_rewrite w WHERE w.ev_class = c.oid) FROM pg_class c"
         f" WHERE {_OURS} AND relkind = 'v'"
     )
     found = {row[0]: (" ".join(row[1].split()), *row[2:]) for row in rows}
@@ -159,7 +161,7 @@ def _views(query: Query) -> Iterator[str]:
         name = f"append_{digit}"
         if name not in found:
             yield f"view {name} is missing"
-        elif found[name] != (schema.view(digit), ["check_option=local"], schema.OWNER):
+        elif found[name] != (schema.view(digit), ["check_option=local"], schema.OWNER, 1):
             yield f"view {name} was changed"
 
 
@@ -167,8 +169,11 @@ def _allowed() -> set[tuple[str, str, str, str]]:
     """(table, column or "", privilege, role) of all that changes rows and was granted on purpose."""
     allowed = set()
     for table in SEQUENCED:
-        allowed |= {(table, "", privilege, SEQUENCER) for privilege in ("UPDATE", "DELETE")}
+        allowed |= {(table, "", privilege, SEQUENCER) for privilege in ("INSERT", "UPDATE", "DELETE")}
+    allowed |= {("checkpoint", "", "INSERT", SEQUENCER), *((t, "", "INSERT", WRITER) for t in ("ledger", "record"))}
     for digit in PARTITIONS:
+        allowed |= {(f"{table}_{digit}", "", "INSERT", WRITER) for table in (*APPENDED, "append")}
+        allowed.add((f"head_history_{digit}", "", "INSERT", SEQUENCER))
         allowed |= {(f"state_{digit}", name, "UPDATE", WRITER) for name in HEAD_COLUMNS}
         allowed.add((f"state_{digit}", "moved", "UPDATE", SEQUENCER))
         allowed |= {(f"record_{digit}", name, "UPDATE", ERASER) for name in SEALED}
@@ -184,10 +189,16 @@ def _privileges(query: Query) -> Iterator[str]:
         " SELECT attname, attacl FROM pg_attribute WHERE attrelid = c.oid AND attacl IS NOT NULL) a"
         " CROSS JOIN LATERAL aclexplode(a.acl) x LEFT JOIN pg_roles r ON r.oid = x.grantee"
         f" WHERE c.{_OURS} AND x.grantee <> c.relowner"
-        " AND x.privilege_type NOT IN ('SELECT', 'INSERT', 'MAINTAIN', 'REFERENCES')"
+        " AND x.privilege_type NOT IN ('SELECT', 'MAINTAIN', 'REFERENCES')"
     )
     for table, column, privilege, role in sorted(set(map(tuple, rows)) - _allowed()):
         yield f"{role} was granted {privilege} on {table}{f' ({column})' if column else ''}"
+    for (role,) in query(
+        "SELECT coalesce(r.rolname, 'PUBLIC') FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) x"
+        " LEFT JOIN pg_roles r ON r.oid = x.grantee"
+        " WHERE n.nspname = 'tallystick' AND x.privilege_type = 'CREATE' AND x.grantee <> n.nspowner ORDER BY 1"
+    ):
+        yield f"{role} was granted CREATE on the schema"
 
 
 # --- rows

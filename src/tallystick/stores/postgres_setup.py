@@ -79,7 +79,8 @@ def _make_or_migrate(link: Link, random: Callable[[int], bytes]) -> None:
     # One string, sent at once: as many statements one by one take as long again.
     made = (*schema.tables(), *triggers.statements(), *schema.grants())
     connection.execute(sql.SQL("; ").join(map(sql.SQL, made)))
-    connection.execute("INSERT INTO tallystick.migration VALUES (1)")
+    for version in range(1, schema.SCHEMA_VERSION + 1):
+        connection.execute("INSERT INTO tallystick.migration VALUES (%s)", (version,))
     connection.execute("INSERT INTO tallystick.ledger VALUES (1, %s)", (random(16).hex(),))
     connection.execute("RESET ROLE")
 

@@ -98,7 +98,7 @@ def append_alone(link: Link, track: Track, work: Work, now: str) -> Head:
     )
     row, inline = extension.rows[0], {**inline, **extension.pointers}
     packed, position = tip.edge.pack(), int8(tip.position)
-    parameters = [track.key, int8(known.position), track.packed, position, tip.at.encode(), packed]
+    parameters: list[bytes | None] = [track.key, int8(known.position), track.packed, position, tip.at.encode(), packed]
     parameters += (pack_pointers(inline, track.more), *row_values(row)[1:])
     statement, key = track.statements.append_one, work.key
     if key is not None:

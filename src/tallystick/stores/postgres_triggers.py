@@ -39,6 +39,11 @@ _BACKWARD = (
     " OR (new.pointers IS DISTINCT FROM old.pointers) OR (NOT (new.moved IS DISTINCT FROM old.moved))))))"
 )
 """What is no move forward. A head that moves is marked; only the mark can be taken back where it stands."""
+_KEY_CHANGED = (
+    "BEFORE UPDATE ON {table} FOR EACH ROW WHEN (((new.salt IS NOT NULL) OR (new.digest IS NOT NULL)"
+    " OR (new.session <> old.session) OR (new.key <> old.key) OR (new.first <> old.first) OR (new.last <> old.last)))"
+)
+"""What does more to an idempotency key than to make it forget whose input it stands for."""
 
 
 def triggers() -> list[Trigger]:
@@ -68,6 +73,7 @@ def _partition_triggers(digit: str) -> list[Trigger]:
         ("head_history", "head_history_append", _APPENDED, f"head_history_append_{digit}"),
         ("head_history", "head_history_no_update", _UPDATE, "refuse"),
         ("head_history", "head_history_no_delete", _DELETE, "refuse"),
+        ("local_idempotency", "local_idempotency_only_erased", _KEY_CHANGED, "refuse"),
         ("artifact", "artifact_no_update", _UPDATE, "refuse"),
         ("artifact", "artifact_only_erased", _DELETE, "artifact_only_erased"),
     ):
@@ -161,8 +167,9 @@ END"""
 def _record_append() -> str:
     """What every batch runs: a batch holds one task, and goes to its head + 1 without a gap.
 
-    Operators are named in full, since a search path could put others in their place. What comes before a record is
-    looked up by a scalar subquery: of EXISTS the planner may make a hash of the whole partition, every time.
+    Operators and types are named in full, since a search path, and before it what a client made for itself alone,
+    could put others in their place. What comes before a record is looked up by a scalar subquery: of EXISTS the
+    planner may make a hash of the whole partition, every time.
     """
     cases = "".join(
         f"""
@@ -180,8 +187,8 @@ def _record_append() -> str:
     )
     return f"""
 DECLARE
-    one bytea;
-    digit integer;
+    one pg_catalog.bytea;
+    digit pg_catalog.int4;
 BEGIN
     SELECT fresh.session INTO one FROM fresh LIMIT 1;
     IF NOT FOUND THEN

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SCHEMES = ("postgresql://", "postgres://")
-_SECRET = ("password", "sslpassword")
+_SECRET = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 CONNECT_SECONDS = 10
 DEFAULTS = {
     "connect_timeout": str(CONNECT_SECONDS),
@@ -103,12 +103,21 @@ def _without_secrets(url: str) -> tuple[str, list[str]]:
     kept = []
     for pair in query.split("&") if query else []:
         name, _, value = pair.partition("=")
-        if name in _SECRET:
+        if _unquoted(name) in _SECRET:
             secrets += [value] if value else []
         else:
             kept.append(pair)
     shown = f"{scheme}://{user}{at_sign}{hosts}{path}"
     return shown + (f"?{'&'.join(kept)}" if kept else ""), secrets
+
+
+def _unquoted(name: str) -> str:
+    """The name as libpq reads it."""
+    if "%" not in name:
+        return name
+    from urllib.parse import unquote
+
+    return unquote(name)
 
 
 def _is_port(host: str) -> bool:
