@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tallystick.model.bulk import BulkRecord
     from tallystick.stores.base import SessionKey, Store
 
-__all__ = ["Fault", "Verified", "iterate_store", "raise_first", "verify_session"]
+__all__ = ["CHUNK", "Fault", "SessionVerification", "Verified", "iterate_store", "raise_first", "verify_session"]
 
 CHUNK = 512
 """Leaves hashed together; a power of two."""
@@ -50,10 +50,12 @@ def verify_session(
     heads = [(head.position, head.root, "was seen here") for head in known]
     if session.ledger_id == store.ledger_id:
         heads += [(position, root.hex(), f"is in checkpoint {n}") for n, position, root in store.log.heads_of(session)]
-    return _Verification(store, session, KnownHeads(heads)).run(progress)
+    return SessionVerification(store, session, KnownHeads(heads)).run(progress)
 
 
-class _Verification:
+class SessionVerification:
+    """One session, recomputed chunk by chunk."""
+
     def __init__(self, store: Store, session: SessionKey, known: KnownHeads) -> None:
         self._store = store
         self._session = session

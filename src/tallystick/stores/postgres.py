@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tallystick.model.header import Header
     from tallystick.model.record import Draft, Sealed
     from tallystick.stores.base import Head, SessionKey, Store
+    from tallystick.stores.copying import KeyRow, Piece
     from tallystick.stores.postgres_checkpoints import PostgresLog
 
     T = TypeVar("T")
@@ -425,6 +426,30 @@ class PostgresStore(PostgresReader):
                 if attempt == MISSES:
                     raise store_error(error, self._target) from None
         raise AssertionError
+
+    def take_over(self, ledger_id: str) -> None:
+        """See `CopyTarget.take_over`."""
+        from tallystick.stores.postgres_copy import take_over
+
+        self._write(lambda connection: take_over(connection, ledger_id, self.url))
+        self.ledger_id = ledger_id
+        self._tracks.clear()
+
+    def take(self, pieces: Sequence[Piece]) -> None:
+        """See `CopyTarget.take`."""
+        from tallystick.stores.copying import elsewhere
+        from tallystick.stores.postgres_copy import take
+
+        try:
+            self._write(lambda connection: take(connection, pieces))
+        except psycopg.errors.UniqueViolation:
+            raise elsewhere(pieces[0].session.task_id) from None
+
+    def idempotency_keys(self, session: SessionKey, after: tuple[int, str], count: int) -> list[KeyRow]:
+        """Up to `count` keys of a session behind (last position, key), in that order."""
+        from tallystick.stores.postgres_copy import idempotency_keys
+
+        return idempotency_keys(self._query, session, after, count)
 
     def changes(
         self, known: Mapping[int, int], *, only: Sequence[str] | None = None, interval: float = 1.0

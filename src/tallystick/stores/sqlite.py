@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tallystick.model.header import Header
     from tallystick.model.record import Draft
     from tallystick.stores.base import Head, IdempotencyKey, Store
+    from tallystick.stores.copying import KeyRow, Piece
     from tallystick.stores.group_commit import Request
     from tallystick.stores.sqlite_checkpoints import SqliteLog
 
@@ -299,6 +300,25 @@ class SqliteStore(SqliteReader):
         from tallystick.stores.sqlite_adopt import adopt
 
         return self._write(lambda connection: adopt(connection, source, key, self.ledger_id))
+
+    def take_over(self, ledger_id: str) -> None:
+        """See `CopyTarget.take_over`."""
+        from tallystick.stores.sqlite_copy import take_over
+
+        self._write(lambda connection: take_over(connection, ledger_id))
+        self.ledger_id = ledger_id
+
+    def take(self, pieces: Sequence[Piece]) -> None:
+        """See `CopyTarget.take`."""
+        from tallystick.stores.sqlite_copy import take
+
+        self._write(lambda connection: take(connection, pieces))
+
+    def idempotency_keys(self, session: SessionKey, after: tuple[int, str], count: int) -> list[KeyRow]:
+        """Up to `count` keys of a session behind (last position, key), in that order."""
+        from tallystick.stores.sqlite_copy import idempotency_keys
+
+        return idempotency_keys(self._query, session, after, count)
 
     def backup(self, target: str, progress: Callable[[int, int], None] | None = None) -> None:
         """Copy the whole ledger, as it is at this moment, into a new file of its own.

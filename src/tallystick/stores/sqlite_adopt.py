@@ -21,7 +21,7 @@ def adopt(connection: sqlite3.Connection, source: Store, key: SessionKey, own: s
     our own ledger, or another history of one that is kept (a fork).
     """
     require_foreign(key, own)
-    number, held = _session(connection, key)
+    number, held = session_at(connection, key)
     tip = source.tip(key)
     if held >= 0:
         (header,) = connection.execute("SELECT header FROM session WHERE number = ?", (number,)).fetchone()
@@ -39,7 +39,7 @@ def adopt(connection: sqlite3.Connection, source: Store, key: SessionKey, own: s
     return tip.position - max(held, 0)
 
 
-def _session(connection: sqlite3.Connection, key: SessionKey) -> tuple[int, int]:
+def session_at(connection: sqlite3.Connection, key: SessionKey) -> tuple[int, int]:
     """The session's number here, and at which position it stands; -1 where it was made just now."""
     row = connection.execute("SELECT number FROM ledger WHERE ledger_id = ?", (key.ledger_id,)).fetchone()
     if row is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.errors import TamperedError
+from tallystick.errors import StoreUnavailableError, TamperedError
 from tallystick.stores.appending import CACHED_SESSIONS, PREFIX_BYTES, Batch, Standing
 from tallystick.stores.artifacts import pack
 from tallystick.stores.base import HEAD_KEY, INLINE_OUTPUT, SessionKey, tip_from
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 INSERT_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_STATE = "INSERT INTO state (session, key, position, at, edge) VALUES (?, ?, ?, ?, ?)"
-_UPDATE_HEAD = "UPDATE state SET position = ?, at = ?, edge = ? WHERE session = ? AND key = ''"
-_UPDATE_POINTER = "UPDATE state SET position = ? WHERE session = ? AND key = ?"
+UPDATE_HEAD = "UPDATE state SET position = ?, at = ?, edge = ? WHERE session = ? AND key = ''"
+UPDATE_POINTER = "UPDATE state SET position = ? WHERE session = ? AND key = ?"
+_INSERT_SESSION = (
+    "INSERT INTO session SELECT ?, 1, ?, ? WHERE EXISTS (SELECT 1 FROM ledger WHERE number = 1 AND ledger_id = ?)"
+)
+"""A ledger that is empty may be given the id of one that is copied into it."""
 _READ_STATE = "SELECT key, position, at, edge FROM state WHERE session = ? AND key IN (?, ?, ?, ?)"
 
 
@@ -68,7 +72,9 @@ class SqliteBatch(Batch):
 
     def _insert_session(self, task_id: str, header: bytes) -> SessionKey:
         (number,) = self._connection.execute("SELECT coalesce(max(number), 0) + 1 FROM session").fetchone()
-        self._connection.execute("INSERT INTO session VALUES (?, 1, ?, ?)", (number, task_id, header))
+        made = self._connection.execute(_INSERT_SESSION, (number, task_id, header, self._ledger_id))
+        if not made.rowcount:
+            raise StoreUnavailableError("another ledger was copied into this empty one", advice="open it again")
         session = self.created[task_id] = SessionKey(number, self._ledger_id, task_id, header)
         self._written[number] = 0
         return session
@@ -132,10 +138,10 @@ class SqliteBatch(Batch):
         if standing.new:
             connection.execute(INSERT_STATE, (number, HEAD_KEY, tip.position, tip.at, tip.edge.pack()))
         elif standing.moved:
-            connection.execute(_UPDATE_HEAD, (tip.position, tip.at, tip.edge.pack(), number))
+            connection.execute(UPDATE_HEAD, (tip.position, tip.at, tip.edge.pack(), number))
         for key, position in standing.moved.items():
             if key in standing.pointers:
-                connection.execute(_UPDATE_POINTER, (position, number, key))
+                connection.execute(UPDATE_POINTER, (position, number, key))
             else:
                 connection.execute(INSERT_STATE, (number, key, position, None, None))
         self._written[number] = tip.position

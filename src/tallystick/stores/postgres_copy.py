@@ -1,0 +1,223 @@
+"""Taking sessions that are copied from another store into a PostgreSQL ledger, by COPY. See `CopyTarget`."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+
+from tallystick.errors import InputError, StoreUnavailableError
+from tallystick.stores.artifacts import pack
+from tallystick.stores.base import HEAD_KEY
+from tallystick.stores.copying import NEW, OUTPUT, SALT, beside, has_artifact
+from tallystick.stores.postgres_schema import OWNER, partition_of, session_key
+from tallystick.stores.postgres_sql import copied, int4, int8, statements_of
+from tallystick.stores.postgres_track import INLINE_POINTERS, pack_pointers, read_pointers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
+
+    from tallystick.stores.base import SessionKey
+    from tallystick.stores.copying import KeyRow, Piece, RawRow
+
+    Connection = psycopg.Connection[Any]
+
+_IS_EMPTY = (
+    "SELECT NOT EXISTS (SELECT FROM tallystick.session) AND NOT EXISTS (SELECT FROM tallystick.checkpoint)"
+    " AND NOT EXISTS (SELECT FROM tallystick.head_history) AND (SELECT count(*) FROM tallystick.ledger) = 1"
+)
+
+
+def take_over(connection: Connection, ledger_id: str, where: str) -> None:
+    """See `CopyTarget.take_over`. In the caller's transaction. Nobody makes a session meanwhile."""
+    try:
+        connection.execute(f"SET LOCAL ROLE {OWNER}")
+    except psycopg.errors.InsufficientPrivilege:
+        raise StoreUnavailableError(
+            f"the ledger there is empty and has another id; only a member of {OWNER} can make it this one",
+            where=where,
+            advice=f"have one run notch init --id {ledger_id} with that URL",
+        ) from None
+    connection.execute("LOCK TABLE tallystick.session IN SHARE ROW EXCLUSIVE MODE")
+    row = connection.execute(_IS_EMPTY).fetchone()
+    if row is None or not row[0]:
+        raise InputError("the ledger is not empty, so it keeps its id", where=where)
+    connection.execute("ALTER TABLE tallystick.ledger DISABLE TRIGGER ledger_no_update")
+    connection.execute("UPDATE tallystick.ledger SET ledger_id = %s WHERE number = 1", (ledger_id,))
+    connection.execute("ALTER TABLE tallystick.ledger ENABLE ALWAYS TRIGGER ledger_no_update")
+    connection.execute("RESET ROLE")
+
+
+def take(connection: Connection, pieces: Sequence[Piece]) -> None:
+    """See `CopyTarget.take`. In the caller's transaction, which may be a second attempt at one that was committed."""
+    for piece in pieces:
+        _Taking(connection, piece).run()
+
+
+class _Taking:
+    """One piece, in the caller's transaction."""
+
+    def __init__(self, connection: Connection, piece: Piece) -> None:
+        self._connection = connection
+        self._piece = piece
+        self._key = session_key(piece.session.ledger_id, piece.session.task_id)
+        self._digit = partition_of(int.from_bytes(self._key))
+        self._inline: dict[str, int] = {}
+        self._more = False
+
+    def run(self) -> None:
+        piece = self._piece
+        held, edge = self._held()
+        if (held, edge) == (piece.tip.position, piece.tip.edge.pack()) and held > piece.before:
+            return
+        piece.require_at(held)
+        if held == NEW:
+            self._make()
+        self._copy_rows()
+        if piece.tip.position > held:
+            self._write_state(new=held == NEW)
+        self._clear()
+        self._write_keys()
+
+    def _do(self, statement: str, *arguments: object) -> psycopg.Cursor[Any]:
+        return self._connection.cursor(binary=True).execute(sql.SQL(statement.replace("{x}", self._digit)), arguments)
+
+    def _held(self) -> tuple[int, bytes]:
+        """Where the session stands, its head locked."""
+        rows = self._do(
+            f"SELECT position, edge, pointers FROM tallystick.state_{{x}} WHERE session = %s AND key = '{HEAD_KEY}'"
+            " FOR UPDATE",
+            self._key,
+        ).fetchall()
+        if not rows:
+            return NEW, b""
+        position, edge, pointers = rows[0]
+        self._inline, self._more = read_pointers(pointers, self._piece.session.task_id)
+        return position, edge
+
+    def _make(self) -> None:
+        """The session itself, and its ledger where it is the first of that."""
+        session = self._piece.session
+        number = 1
+        if not self._piece.own:
+            find = "SELECT number FROM tallystick.ledger WHERE ledger_id = %s"
+            make = "INSERT INTO tallystick.ledger SELECT max(number) + 1, %s FROM tallystick.ledger RETURNING number"
+            rows = self._do(find, session.ledger_id).fetchall() or self._do(make, session.ledger_id).fetchall()
+            number = rows[0][0]
+        self._do(
+            "INSERT INTO tallystick.session_{x} (key, ledger, task_id, header) VALUES (%s, %s, %s, %s)",
+            self._key,
+            number,
+            session.task_id,
+            session.header,
+        )
+
+    def _copy_rows(self) -> None:
+        """The records, then the large outputs, each read when it is sent."""
+        statements, piece, key = statements_of(self._digit), self._piece, self._key
+        if piece.rows:
+            self._copy(statements.copy_records, ([key, *_values(row)] for row in piece.rows))
+        if any((row[OUTPUT] is None and row[SALT] is not None) or has_artifact(row) for row in piece.rows):
+            self._copy(statements.copy_artifacts, _artifacts(key, piece))
+
+    def _copy(self, statement: bytes, rows: Iterable[Sequence[bytes | None]]) -> None:
+        with self._connection.cursor().copy(statement) as copy:
+            for block in copied(rows):
+                copy.write(block)
+
+    def _write_state(self, *, new: bool) -> None:
+        """The head and the pointers: some in the head's row, the others in rows of their own."""
+        piece, inline, rows = self._piece, self._inline, {}
+        for name, position in piece.pointers.items():
+            if name in inline or (not self._more and len(inline) < INLINE_POINTERS):
+                inline[name] = position
+            else:
+                rows[name] = position
+        head = (piece.tip.position, piece.tip.at, piece.tip.edge.pack())
+        packed, moved = pack_pointers(inline, self._more or bool(rows)).decode(), True if piece.own else None
+        if new:
+            self._do(
+                "INSERT INTO tallystick.state_{x} (session, key, position, at, edge, pointers, moved)"
+                f" VALUES (%s, '{HEAD_KEY}', %s, %s, %s, %s, %s)",
+                self._key,
+                *head,
+                packed,
+                moved,
+            )
+        else:
+            self._do(
+                "UPDATE tallystick.state_{x} SET position = %s, at = %s, edge = %s, pointers = %s, moved = %s"
+                f" WHERE session = %s AND key = '{HEAD_KEY}'",
+                *head,
+                packed,
+                moved,
+                self._key,
+            )
+        if rows:
+            self._do(
+                "INSERT INTO tallystick.state_{x} AS kept (session, key, position)"
+                " SELECT %s, * FROM unnest(%s::text[], %s::bigint[])"
+                " ON CONFLICT (session, key) DO UPDATE SET position = excluded.position",
+                self._key,
+                list(rows),
+                list(rows.values()),
+            )
+
+    def _clear(self) -> None:
+        for position, part in self._piece.cleared:
+            place = (self._key, position)
+            self._do(
+                f"UPDATE tallystick.record_{{x}} SET {part}_salt = NULL, {part} = NULL"
+                " WHERE session = %s AND position = %s",
+                *place,
+            )
+            if part == "output":
+                self._do("DELETE FROM tallystick.artifact_{x} WHERE session = %s AND position = %s", *place)
+            self._do("DELETE FROM tallystick.local_proof_{x} WHERE session = %s AND position = %s", *place)
+            self._do(
+                "UPDATE tallystick.local_idempotency_{x} SET salt = NULL, digest = NULL"
+                " WHERE session = %s AND first <= %s AND last >= %s",
+                *place,
+                position,
+            )
+
+    def _write_keys(self) -> None:
+        piece = self._piece
+        if piece.keys:
+            self._do(
+                "INSERT INTO tallystick.local_idempotency_{x} (session, key, first, last, salt, digest) SELECT %s, *"
+                " FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[]) ON CONFLICT DO NOTHING",
+                self._key,
+                *map(list, zip(*piece.keys, strict=True)),
+            )
+        if piece.proofs:
+            self._do(
+                "INSERT INTO tallystick.local_proof_{x} (session, digest, position) SELECT %s, *"
+                " FROM unnest(%s::bytea[], %s::bigint[]) ON CONFLICT DO NOTHING",
+                self._key,
+                *map(list, zip(*piece.proofs, strict=True)),
+            )
+
+
+def _values(row: RawRow) -> list[bytes | None]:
+    position, record, node, criterion_before, type_before, *parts = row[:OUTPUT]
+    return [int8(position), record, node, int8(criterion_before), int8(type_before), *parts, beside(row)]
+
+
+def _artifacts(key: bytes, piece: Piece) -> Iterator[list[bytes | None]]:
+    for rows in piece.complete():
+        for row in filter(has_artifact, rows):
+            for chunk, (digest, data) in enumerate(pack(row[OUTPUT])):
+                yield [key, int8(row[0]), int4(chunk), digest, data]
+
+
+def idempotency_keys(
+    query: Callable[..., list[Any]], session: SessionKey, after: tuple[int, str], count: int
+) -> list[KeyRow]:
+    """Up to `count` keys of a session behind (last position, key), in that order."""
+    return query(
+        f"SELECT key, first, last, salt, digest FROM tallystick.local_idempotency_{partition_of(session.number)}"
+        " WHERE session = %s AND (last, key) > (%s, %s) ORDER BY last, key LIMIT %s",
+        (session.number.to_bytes(16, "big"), *after, count),
+    )
