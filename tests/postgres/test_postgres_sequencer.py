@@ -2,64 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from support.checkpoints import SignerUnderTest, Witness, all_faults, map_now
-from support.command import notch_argv
+from support.checkpoints import SignerUnderTest, all_faults, map_now
 from support.contract import ENTRY
-from support.postgres import PostgresUnderTest, Servers
+from support.postgres import PASSWORD, PostgresUnderTest, Server, Servers
+from support.twins import Twin, require_one_log, stored_heads, wait_until
+from support.twins import storm as random_storm
 from tallystick import Ledger, StoreUnavailableError, TamperedError
-from tallystick.stores.checkpoints import checkpoints, stored
 from tallystick.stores.postgres_schema import SEQUENCER, WRITER
 from tallystick.trust.sequencer import Sequencer
 from tallystick.trust.signer import UnknownHistoryError
 
 
-class Twin:
-    """`notch checkpoint --every` in a process of its own, with a configuration folder of its own."""
-
-    def __init__(self, url: str, signer: SignerUnderTest, every: str = "0.1s") -> None:
-        self.process = subprocess.Popen(
-            notch_argv("--ledger", url, "checkpoint", "--every", every, "--json"),
-            env={**os.environ, **signer.environ},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.notes: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        self.notes += [json.loads(line)["note"] for line in self.process.stdout]
-
-    def end(self, how: signal.Signals) -> int:
-        self.process.send_signal(how)
-        code = self.process.wait(60)
-        self._reader.join(10)
-        return code
-
-
 @pytest.fixture
 def signer(tmp_path: Path) -> SignerUnderTest:
     return SignerUnderTest(tmp_path / "config")
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_twins_make_one_log_and_the_next_goes_on(
@@ -84,12 +48,24 @@ def test_twins_make_one_log_and_the_next_goes_on(
     (last,) = twins
     assert last.end(signal.SIGTERM) == 0
     signer.make(ledger)
-    witness = Witness()
-    for one in checkpoints(log):
-        witness.see(one.note)
-    statement = stored(log, log.size()).statement()
-    assert (statement.tasks, statement.heads) == map_now(ledger)
-    assert all_faults(ledger) == []
+    require_one_log(ledger, last.notes)
+    assert stored_heads(ledger) == map_now(ledger)
+
+
+def test_twins_that_all_lead_while_they_are_killed(
+    store: PostgresUnderTest, ledger: Ledger, signer: SignerUnderTest, storm: bool
+) -> None:
+    """The lease is over before anybody has used it: what keeps the log from forking is its unique number alone."""
+    ledger.append("t0", ENTRY)
+    ended = random_storm(
+        ledger,
+        lambda: Twin(store.url, signer),
+        lambda chance: ledger.append(f"t{chance.randrange(30)}", ENTRY),
+        lambda: store.sql("UPDATE local_lease SET until = now() - interval '1 second'"),
+        seconds=60 if storm else 3,
+    )
+    require_one_log(ledger, [note for one in ended for note in one.notes])
+    assert sum(bool(one.notes) for one in ended) > 1
 
 
 def test_one_leads_until_its_lease_is_over(store: PostgresUnderTest, ledger: Ledger, signer: SignerUnderTest) -> None:
@@ -140,6 +116,13 @@ def test_a_store_that_is_away_is_asked_again(store: PostgresUnderTest, ledger: L
     assert (complaints, delivered) == (["url: away"] * 2, [1])
 
 
+def connected(server: Server) -> int:
+    """How many connections of ours the server has."""
+    with server.connect() as connection:
+        rows = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tallystick'")
+        return int(rows.fetchall()[0][0])
+
+
 def test_a_lagging_standby_gets_no_second_history(
     own_servers: Servers, signer: SignerUnderTest, tmp_path: Path
 ) -> None:
@@ -164,9 +147,18 @@ def test_a_lagging_standby_gets_no_second_history(
         given = signer.memory(ledger).last()
         assert looking.once(given) is None
         assert follower.memory(ledger).last() == given
+    hosts = ",".join(f"127.0.0.1:{server.port}" for server in (primary, standby))
+    both = f"postgresql://postgres:{quote(PASSWORD, safe='')}@{hosts}/postgres"
+    twin = Twin(both, signer)
+    wait_until(lambda: connected(primary) > 0)
     primary.kill()
     standby.start()
     standby.promote()
+    assert twin.wait() == 3
+    (said,) = twin.complaints
+    assert "signed checkpoint 2 of this ledger before" in said
+    assert "it signs no second history" in said
+    assert "hunter2" not in said
     with Ledger.open(standby.socket_url("postgres")) as ledger:
         assert ledger.store.log.size() == 1
         ledger.append("a", ENTRY.replace(reason="another history"))
