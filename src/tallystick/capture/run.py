@@ -17,6 +17,7 @@ from tallystick.model.record import dropped_details
 from tallystick.model.secrets import SecretMask
 from tallystick.workspace.binding import content_details
 from tallystick.workspace.changes import change_times, touched
+from tallystick.workspace.paths import recorded_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -309,14 +310,14 @@ def _content_run(
     told: dict[str, Any] = {"before": before.fingerprint(), "after": after.fingerprint()}
     bound = content_details(before, run.patterns, without=left.before)
     if recorded := left.recorded():
-        told["products"] = recorded
+        told["products"] = {recorded_path(path): blob for path, blob in recorded.items()}
     if moved := moved_inputs(run, before, after, left):
-        told["moved"] = moved
+        told["moved"] = list(map(recorded_path, moved))
         del bound["inputs"]
     else:
         written = touched(times, change_times(workspace, times))
         if put_back := [path for path in written if before.blob(path) not in left.before.get(path, ())]:
-            told["touched"] = put_back[:NAMED_PATHS]
+            told["touched"] = list(map(recorded_path, put_back[:NAMED_PATHS]))
     _make_room(told, bound)
     return told, bound
 

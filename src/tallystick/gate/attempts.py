@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from tallystick.gate.grades import Grade
 from tallystick.model.frozen import Frozen, set_once
+from tallystick.workspace.paths import named_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Attempt(Frozen):
     @property
     def changes(self) -> Mapping[str, Any]:
         """What differed from that commit, as far as it was kept: path -> blob id."""
-        return as_object(self.content.get("changes"))
+        return named_files(self.content.get("changes"))
 
     @property
     def commit(self) -> str:
@@ -97,17 +98,17 @@ class Attempt(Frozen):
     @property
     def moved(self) -> tuple[str, ...]:
         """The inputs that were not the same after the run as before."""
-        return _texts(self.run.get("moved"))
+        return tuple(map(named_path, _texts(self.run.get("moved"))))
 
     @property
     def touched(self) -> tuple[str, ...]:
         """The inputs that were written during the run and were the same after it."""
-        return _texts(self.run.get("touched"))
+        return tuple(map(named_path, _texts(self.run.get("touched"))))
 
     @property
     def products(self) -> dict[str, str]:
         """What the run left: path -> blob id."""
-        return {path: blob for path, blob in as_object(self.run.get("products")).items() if isinstance(blob, str)}
+        return {path: blob for path, blob in named_files(self.run.get("products")).items() if isinstance(blob, str)}
 
     @property
     def cut_short(self) -> int:
@@ -227,6 +228,11 @@ def ends_run(recorded: Recorded, started: Recorded | None) -> bool:
 def as_object(value: Any) -> Mapping[str, Any]:
     """The value where it is a JSON object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
+
+
+def named_files(value: Any) -> dict[str, Any]:
+    """What an entry says of files, by their paths; empty where that is no JSON object."""
+    return {named_path(path): said for path, said in as_object(value).items()}
 
 
 def _text(value: Any) -> str:

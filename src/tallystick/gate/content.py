@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tallystick.capture.products import is_editors
-from tallystick.gate.attempts import as_object
+from tallystick.gate.attempts import as_object, named_files
 from tallystick.gate.patterns import uncovered, whole_tree
 
 TYPE_CHECKING = False
@@ -91,7 +91,7 @@ class ContentInFront:
     ) -> list[Change] | None:
         from tallystick.workspace import changed_paths
 
-        then = (str(content.get("commit", "")), as_object(content.get("changes")))
+        then = (str(content.get("commit", "")), named_files(content.get("changes")))
         found = changed_paths(self.workspace, then, self.snapshot, pathspecs(patterns))
         if found is None or content.get("changes_left_out"):
             return None

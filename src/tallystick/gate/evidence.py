@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.gate.attempts import GIVEN_UP, UNDECIDED, as_object, attempt_of, ends_run, started_by
+from tallystick.gate.attempts import GIVEN_UP, UNDECIDED, as_object, attempt_of, ends_run, named_files, started_by
 from tallystick.gate.grades import Grade
 from tallystick.gate.history import SessionHistory
 
@@ -128,7 +128,7 @@ def products_of(sessions: Iterable[SessionHistory]) -> dict[str, frozenset[str]]
     found: dict[str, set[str]] = {}
     for session in sessions:
         for recorded in session.runs_that_left():
-            left = as_object(as_object(recorded.entry.details.get("run")).get("products"))
+            left = named_files(as_object(recorded.entry.details.get("run")).get("products"))
             if left and _came_to(session, recorded, session.at(started_by(recorded))):
                 for path, blob in left.items():
                     found.setdefault(path, set()).add(str(blob))

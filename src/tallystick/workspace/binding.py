@@ -7,6 +7,8 @@ name files; `changes_left_out` how many of those were not kept.
 
 from __future__ import annotations
 
+from tallystick.workspace.paths import recorded_path
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -31,7 +33,7 @@ def content_details(
     details["inputs"] = snapshot.inputs_digest(patterns, without=without)
     changes = snapshot.changes
     if changes:
-        details["changes"] = dict(list(changes.items())[:CHANGES_KEPT])
+        details["changes"] = {recorded_path(path): was for path, was in list(changes.items())[:CHANGES_KEPT]}
         if len(changes) > CHANGES_KEPT:
             details["changes_left_out"] = len(changes) - CHANGES_KEPT
     return details

@@ -8,7 +8,7 @@ import stat
 from tallystick.workspace.differences import differences
 from tallystick.workspace.git import GitError
 from tallystick.workspace.inputs import Listing, blob_of, path_of
-from tallystick.workspace.paths import path_bytes, path_text
+from tallystick.workspace.paths import named_path, path_bytes, path_text
 from tallystick.workspace.snapshot import PLAIN_FILE, Snapshot
 
 TYPE_CHECKING = False
@@ -66,10 +66,14 @@ def changed_paths(
 ) -> list[Change] | None:
     """Which files that one of the pathspecs matches are not as they were, by path; no patterns match all.
 
-    `then` is what was kept of the earlier snapshot: its `commit` and its `changes`, as a mapping or a pair. None
+    `then` is what was kept of the earlier snapshot: `details.content`, or a pair of its `commit` and `changes`. None
     is returned where that commit is gone (or now there is no git): the files cannot be named any more.
     """
-    commit, changes = then if isinstance(then, tuple) else (then.get("commit", ""), then.get("changes", {}))
+    if isinstance(then, tuple):
+        commit, changes = then
+    else:
+        commit = then.get("commit", "")
+        changes = {named_path(path): was for path, was in then.get("changes", {}).items()}
     if commit and not workspace.is_git:
         return None
     moved = _moved(commit, changes, now)

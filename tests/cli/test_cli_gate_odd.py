@@ -1,0 +1,62 @@
+"""The gate where things are not as anybody expects them: odd file names, ledgers that go away, patterns that miss."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from gate_quick import Quick
+
+PLAN = """\
+[criteria.tests]
+run = 'eval "$DO"; exit ${CODE:-0}'
+[criteria.lint]
+run = 'test -e README'
+"""
+ODD = os.fsdecode(b"src/\xff\xfe")
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Quick:
+    return Quick(tmp_path / "repo", PLAN)
+
+
+def run(quick: Quick, do: str = "", criterion: str = "tests", code: int = 0) -> None:
+    assert quick.call("run", "-c", criterion, env={"DO": do}).returncode == code
+
+
+@pytest.mark.parametrize(
+    "name", [ODD, "src/new\nline", "-rf", 'src/"quoted"', '"', "src/\x1b[31m", "src/*", "src/back\\slash"]
+)
+def test_only_the_file_that_changed_is_named_whatever_lies_beside_it(quick: Quick, name: str) -> None:
+    quick.repo.write(name, "1\n")
+    run(quick, criterion="lint")
+    assert quick.state("lint") == "pass"
+    quick.repo.write("README", "other\n")
+    assert quick.gate().changed("lint") == ["README"]
+    quick.repo.write("README", "Read me\n")
+    quick.repo.write(name, "2\n")
+    assert quick.gate().changed("lint") == [name]
+    quick.repo.write(name, "1\n")
+    assert quick.state("lint") == "pass"
+    quick.repo.remove(name)
+    assert quick.gate().changed("lint") == [name]
+
+
+def test_a_product_whose_name_is_not_utf_8_is_no_input(quick: Quick) -> None:
+    run(quick, criterion="lint")
+    run(quick, "printf made > \"src/$(printf '\\377\\376')\"")
+    assert quick.gate().states == {"tests": "pass", "lint": "pass"}
+    quick.repo.write(ODD, "by hand\n")
+    assert quick.gate().changed("lint") == [ODD]
+
+
+def test_a_file_whose_name_is_not_utf_8_is_named_where_it_moved_or_was_written(quick: Quick) -> None:
+    quick.repo.write(ODD, "1\n")
+    run(quick, "echo 2 > src/$(printf '\\377\\376')")
+    assert quick.gate().changed("tests") == [ODD]
+    run(quick, "echo 2 > src/$(printf '\\377\\376')")
+    verdict = quick.gate()
+    assert verdict.states["tests"] == "pass"
+    assert "was written while it ran" in verdict.reason("tests")
