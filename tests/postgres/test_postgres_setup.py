@@ -214,3 +214,72 @@ def test_appends_and_a_migration_at_once(shared: Shared, database: str, version_
             assert new.head(task).position == int(count)
         assert len(said.splitlines()) == 3
         new.verify()
+
+
+STARTS = """
+import sys
+from tallystick import Entry, Ledger, TallystickError
+from tallystick.stores import postgres, postgres_connection, postgres_schema, postgres_setup
+url, version = sys.argv[1], int(sys.argv[2])
+if version == 2:
+    tables, more = postgres_schema.tables, "CREATE TABLE tallystick.local_more (a int)"
+    for module in (postgres, postgres_schema):
+        module.SCHEMA_VERSION = 2
+    postgres_schema.tables = lambda: [*tables(), more]
+    postgres_connection._SETTINGS["tallystick.schema"] = "2"
+    postgres_connection._HELLO = postgres_connection._hello()
+    postgres_setup.MIGRATIONS[1] = lambda connection: connection.execute(more)
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    with Ledger.open(url) as ledger:
+        for count in range(20):
+            ledger.append("t", Entry(type="note", id=f"{sys.argv[3]}.{count}"))
+            print(f"{sys.argv[3]}.{count}", flush=True)
+except TallystickError as error:
+    print(error.exit_code, error)
+"""
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_both_versions_start_at_once(shared: Shared, database: str, version_2: Callable[[], None], there: bool) -> None:
+    """In processes of their own: one ledger, one migration; whom the newer one shuts out is told what to do."""
+    if there:
+        initialise(shared.url(database))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", STARTS, shared.url(database), str(1 + n % 2), str(n)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(4)
+    ]
+    for one in processes:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in processes:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+    done: set[str] = set()
+    for n, one in enumerate(processes):
+        said, wrong = one.communicate(timeout=60)
+        assert wrong == ""
+        lines = said.splitlines()
+        if n % 2:
+            assert lines == [f"{n}.{count}" for count in range(20)]
+        elif len(lines) < 20:
+            assert lines[-1].startswith("4 ")
+            assert "schema 2, this version knows 1; upgrade" in lines[-1] or "schema is 2, the client" in lines[-1]
+            lines.pop()
+        done.update(lines)
+    version_2()
+    with Ledger.open(shared.url(database)) as ledger:
+        ids = [one.entry.id for one in ledger.entries("t")]
+        assert len(ids) == len(set(ids))
+        assert set(ids) == done
+        ledger.verify()
+    with shared.connect(database) as connection:
+        assert connection.execute("SELECT version FROM tallystick.migration ORDER BY 1").fetchall() == [(1,), (2,)]
