@@ -72,3 +72,19 @@ def test_a_stream_is_masked_as_the_whole_is(pieces: list[bytes], sizes: list[int
     told += stream.finish()
     assert told == mask.data(data)
     assert not any(value.encode() in told for value in ENVIRON.values() if len(value) >= SHORTEST and "/" not in value)
+
+
+def test_a_password_in_a_url_whatever_the_variable_is_called() -> None:
+    url = "postgresql://me:correct%20horse@db.example,db2.example:5433/evidence?sslmode=require"
+    mask = SecretMask({"TALLYSTICK_LEDGER": url, "OTHER": "https://example.org/x?a=b@c", "SHORT": "ftp://me:abc@h"})
+    printed = (
+        f"ledger={url}\npassword correct%20horse, meant: correct horse\nhttps://example.org/x?a=b@c abc ftp://me:abc@h"
+    )
+    assert mask.text(printed) == (
+        "ledger=[masked TALLYSTICK_LEDGER]\npassword [masked TALLYSTICK_LEDGER], meant: [masked TALLYSTICK_LEDGER]\n"
+        "https://example.org/x?a=b@c abc [masked SHORT]"
+    )
+    named = SecretMask({"TALLYSTICK_LEDGER": "postgresql://h/db?user=me&password=correcthorse"})
+    assert named.text("correcthorse") == "[masked TALLYSTICK_LEDGER]"
+    for plain in ("postgresql://me@h/db", "git@example.org:a/b", "http://h:80/a@b", "note: a://b"):
+        assert not SecretMask({"TALLYSTICK_LEDGER": plain})

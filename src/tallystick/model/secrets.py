@@ -25,6 +25,7 @@ _ENDINGS = (
     "token", "tokens",
 )  # fmt: skip
 _PHRASES = ("CONNECTION_STRING", "CONNECTIONSTRING", "DATABASE_URL", "DB_URL", "MONGO_URI", "REDIS_URL")
+_PASSWORD_IN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s@]*?:([^/?#\s]+)@|[?&](?:ssl)?password=([^&\s]+)")
 _NO_SECRETS = frozenset(("PWD", "OLDPWD", "SSH_AUTH_SOCK", "GPG_TTY"))
 
 
@@ -38,15 +39,28 @@ def looks_secret(name: str) -> bool:
     return any(word in _WORDS or "secret" in word or word.rstrip("0123456789").endswith(_ENDINGS) for word in words)
 
 
+def passwords_in(value: str) -> list[str]:
+    """The passwords that a URL carries, as they stand in it and as they are meant; none for other text."""
+    found = _PASSWORD_IN_URL.findall(value) if "://" in value else []
+    if not found:
+        return []
+    from urllib.parse import unquote
+
+    written = [login or parameter for login, parameter in found]
+    return list(dict.fromkeys([*written, *map(unquote, written)]))
+
+
 class SecretMask:
     """The secrets of an environment, each written as `[masked NAME]` wherever its value stands."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._names: dict[bytes, bytes] = {}
         for name, value in environ.items():
-            data = value.encode("utf-8", "surrogateescape")
-            if len(data) >= SHORTEST and looks_secret(name):
-                self._names.setdefault(data, b"[masked %s]" % name.encode("utf-8", "surrogateescape"))
+            passwords = passwords_in(value)
+            for secret in (value, *passwords) if passwords or looks_secret(name) else ():
+                data = secret.encode("utf-8", "surrogateescape")
+                if len(data) >= SHORTEST:
+                    self._names.setdefault(data, b"[masked %s]" % name.encode("utf-8", "surrogateescape"))
         longest_first = sorted(self._names, key=len, reverse=True)
         self._longest = len(longest_first[0]) if longest_first else 0
         self._pattern = re.compile(b"|".join(map(re.escape, longest_first))) if longest_first else None
