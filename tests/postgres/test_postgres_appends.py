@@ -18,7 +18,8 @@ from tallystick import ConcurrencyError, Entry, Ledger, StoreUnavailableError
 from tallystick.model import Session
 from tallystick.stores import postgres_connection
 from tallystick.stores.postgres_connection import Link
-from tallystick.stores.postgres_writer import COPY_ROWS, INLINE_POINTERS
+from tallystick.stores.postgres_track import INLINE_BYTES, INLINE_POINTERS, rfc3339
+from tallystick.stores.postgres_writer import COPY_ROWS
 
 PLAIN = Entry(type="criterion", criterion_id="ac1", status="pass")
 
@@ -71,7 +72,7 @@ def without_digits(sent: list[str]) -> list[str]:
 
 def test_one_statement_appends_where_the_head_is_known(ledger: Ledger, spy: Spy) -> None:
     ledger.append("t", ENTRY)
-    assert without_digits(spy.sent) == ["begin lock load", "create append_one commit"]
+    assert without_digits(spy.sent) == ["begin lock load", "create append_many commit"]
     for call, expected in (
         (lambda: ledger.append("t", ENTRY), "append_one"),
         (lambda: ledger.append("t", ENTRY, idempotency_key="k"), "append_keyed"),
@@ -140,9 +141,9 @@ def test_a_copy_that_fails_leaves_nothing(store: PostgresUnderTest, ledger: Ledg
 
 
 def test_more_pointers_than_fit_into_the_heads_row(store: PostgresUnderTest, ledger: Ledger) -> None:
-    names = [f"ac{n:03}" for n in range(INLINE_POINTERS * 3)]
+    names = [f"ac{n:03}" for n in range(INLINE_POINTERS + 40)]
     other = store.open()
-    for turn, name in enumerate(names * 2):
+    for turn, name in enumerate(names + names[-60:]):
         (ledger if turn % 7 else other).append("t", PLAIN.replace(criterion_id=name, status=str(turn)))
     inline, rows = (
         json.loads(store.sql("SELECT pointers FROM state WHERE key = ''")[0][0]),
@@ -162,6 +163,38 @@ def test_more_pointers_than_fit_into_the_heads_row(store: PostgresUnderTest, led
     fresh.append("t", [PLAIN.replace(criterion_id=name) for name in names])
     fresh.append("t", PLAIN.replace(criterion_id=names[-1]))
     fresh.verify()
+
+
+def test_long_names_leave_the_heads_row_short(store: PostgresUnderTest, ledger: Ledger) -> None:
+    for turn in range(12):
+        ledger.append("t", PLAIN.replace(criterion_id=f"{turn}" * 200))
+    inline = json.loads(store.sql("SELECT pointers FROM state WHERE key = ''")[0][0])
+    assert 2 < len(inline) < 8
+    assert sum(map(len, inline)) <= INLINE_BYTES
+    ledger.verify()
+
+
+def test_a_pointer_in_a_row_of_its_own_is_read_once(store: PostgresUnderTest, ledger: Ledger, spy: Spy) -> None:
+    names = [f"ac{n:03}" for n in range(INLINE_POINTERS + 10)]
+    ledger.append("t", [PLAIN.replace(criterion_id=name) for name in names])
+    ledger = store.reopen()
+    ledger.append("t", PLAIN.replace(criterion_id=names[0]))
+    spy.sent.clear()
+    for _ in range(3):
+        for name in names[-2:]:
+            ledger.append("t", PLAIN.replace(criterion_id=name))
+    kinds = [sent.rpartition("_")[0] for sent in spy.sent]
+    assert kinds == ["pointers", "append_placed", "pointers", *["append_placed"] * 5]
+    other = store.open()
+    other.append("t", PLAIN.replace(criterion_id=names[-1], status="fail"))
+    ledger.append("t", PLAIN.replace(criterion_id=names[-1]))
+    assert ledger.state("t").criteria == dict(ledger.session("t").criterion_states)
+    ledger.verify()
+
+
+def test_times_are_written_as_records_carry_them() -> None:
+    assert rfc3339(1_764_035_433_000_007) == "2025-11-25T01:50:33.000007Z"
+    assert rfc3339(951_782_400_999_999) == "2000-02-29T00:00:00.999999Z"
 
 
 def test_groups_of_threads_share_a_transaction(ledger: Ledger, spy: Spy) -> None:

@@ -21,11 +21,12 @@ from tallystick.stores.postgres_checkpoints import PostgresLog
 from tallystick.stores.postgres_faults import row_faults, schema_faults
 from tallystick.stores.postgres_reader import PostgresReader
 from tallystick.stores.postgres_schema import COLUMNS, PARTITIONED, partition_of, session_key
+from tallystick.stores.postgres_track import INLINE_POINTERS
 from tallystick.verification import Fault, iterate_store, raise_first
 
 Place = tuple[str, int | None]
 FULL = ENTRY.replace(exit_code=2, output="printed\n", details={"run": {"exit_code": 2}})
-MANY = 40
+MANY = INLINE_POINTERS + 10
 
 
 class Peek(PostgresReader):

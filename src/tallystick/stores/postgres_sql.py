@@ -58,7 +58,12 @@ _MOVED = (
 )
 _KEYED_ONE = (
     ", keyed AS (INSERT INTO tallystick.local_idempotency_{digit} (session, key, first, last, salt, digest)"
-    " SELECT $1, $18::text, $4, $4, $19::bytea, $20::bytea FROM moved)"
+    " SELECT $1, $18::text, $4, $4, $19::bytea, $20::bytea FROM moved WHERE $18::text IS NOT NULL)"
+)
+_PLACED = (
+    ", pointed AS (INSERT INTO tallystick.state_{digit} (session, key, position)"
+    " SELECT $1, p.key, p.position FROM moved, unnest($21::text[], $22::bigint[]) AS p (key, position)"
+    " ON CONFLICT (session, key) DO UPDATE SET position = excluded.position)"
 )
 _APPEND_ONE = " INSERT INTO tallystick.append_{digit} ({columns}) SELECT $1, $4, {values} FROM moved"
 _MOVED_MANY = (
@@ -88,9 +93,10 @@ class Statements:
             return Statement(f"{name}_{digit}", sql, parameters)
 
         one, many = (text.format(digit=x, columns=columns, values=values, arrays=arrays) for text in _APPENDS)
-        moved, moved_many, keyed = (text.format(digit=x) for text in (_MOVED, _MOVED_MANY, _KEYED_ONE))
+        moved, moved_many, keyed, placed = (text.format(digit=x) for text in (_MOVED, _MOVED_MANY, _KEYED_ONE, _PLACED))
         self.append_one = made("append_one", moved + one, 17)
         self.append_keyed = made("append_keyed", moved + keyed + one, 20)
+        self.append_placed = made("append_placed", moved + keyed + placed + one, 22)
         self.append_many = made("append_many", moved_many + many, 25)
         self.move = made("append_moved", f"{moved_many} SELECT FROM moved", 14)
         self.lock = made("lock", f"SELECT FROM tallystick.state_{x} WHERE session = $1 AND key = '' FOR UPDATE", 1)

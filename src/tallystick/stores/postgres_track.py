@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from _thread import allocate_lock
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import lru_cache
 
 from tallystick.errors import TamperedError
 from tallystick.stores.appending import input_digest
@@ -12,23 +13,28 @@ from tallystick.stores.base import Tip, extend, pointer_keys
 from tallystick.stores.group_commit import GroupCommit
 from tallystick.stores.postgres_errors import Interrupted
 from tallystick.stores.postgres_schema import partition_of, session_key
-from tallystick.stores.postgres_sql import int8, row_values, statements_of
+from tallystick.stores.postgres_sql import int8, integers, row_values, statements_of, texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tallystick.stores.appending import Standing, Work
     from tallystick.stores.base import Head
     from tallystick.stores.group_commit import Request
     from tallystick.stores.postgres_connection import Link
 
-INLINE_POINTERS = 32
+INLINE_POINTERS = 64
 """How many pointers lie in the head's own row, which every append writes anyway; more get rows of their own."""
+INLINE_BYTES = 1_000
+"""How long their keys may be in all: a row over 2 kB would be compressed at every append."""
+KNOWN_POINTERS = 10_000
+"""How many pointers of one session are remembered between appends."""
 MORE = ""
 """Among the pointers in the head's row: whether there are rows of their own."""
+_MORE = '"":1,'
+"""The same, written: the empty key sorts first."""
 _quote = json.encoder.encode_basestring_ascii
-_START = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
 class Miss(Exception):
@@ -47,6 +53,7 @@ class Track:
         "locking",
         "more",
         "packed",
+        "pieces",
         "standing",
         "statements",
         "task_id",
@@ -66,6 +73,8 @@ class Track:
         """The tree's edge there."""
         self.inline: dict[str, int] = {}
         """The pointers in the head's row."""
+        self.pieces: dict[str, str] = {}
+        """Each of those as it is written, in the order in which they are; empty where that has to be made anew."""
         self.more = False
         """Whether there are pointers in rows of their own."""
         self.locking = False
@@ -77,6 +86,13 @@ class Track:
         standing.moved = {}
         standing.new = False
         self.standing, self.packed, self.inline, self.more = standing, packed, inline, more
+        self.pieces = {}
+        self.forget_some()
+
+    def forget_some(self) -> None:
+        """Keep what is remembered of the session small."""
+        if self.standing is not None and len(self.standing.pointers) > KNOWN_POINTERS:
+            self.standing.pointers = dict(self.inline)
 
 
 def append_alone(link: Link, track: Track, work: Work, now: str) -> Head:
@@ -86,25 +102,31 @@ def append_alone(link: Link, track: Track, work: Work, now: str) -> Head:
     commit is durable.
     """
     standing, draft = track.standing, work.drafts[0]
-    if standing is None or work.expected_position not in (None, standing.tip.position):
+    if standing is None or not standing.tip.position:
         raise Miss
-    inline, known = track.inline, standing.tip
-    for name in pointer_keys(standing.rules, draft.type, draft.criterion_id, draft.phase_id):
-        if name not in inline and (track.more or len(inline) > INLINE_POINTERS - 3):
-            raise Miss
+    if work.expected_position not in (None, standing.tip.position):
+        raise Miss
+    if track.more:
+        _learn(link, track, pointer_keys(standing.rules, draft.type, draft.criterion_id, draft.phase_id))
+    known = standing.tip
     tip = Tip(known.position, known.at, known.edge.copy())
     extension = extend(
         tip, work.drafts, now=now, rules=standing.rules, pointers=standing.pointers, defaults=work.defaults
     )
-    row, inline = extension.rows[0], {**inline, **extension.pointers}
+    row, moved = extension.rows[0], extension.pointers
+    inline, rows = place_pointers(track.inline, moved, standing.pointers)
+    pieces, more = _written(track, inline, moved), track.more or bool(rows)
     packed, position = tip.edge.pack(), int8(tip.position)
     parameters: list[bytes | None] = [track.key, int8(known.position), track.packed, position, tip.at.encode(), packed]
-    parameters += (pack_pointers(inline, track.more), *row_values(row)[1:])
-    statement, key = track.statements.append_one, work.key
-    if key is not None:
-        statement = track.statements.append_keyed
-        digest = None if key.salt is None else input_digest(work.drafts, key.salt)
-        parameters += (key.key.encode(), key.salt, digest)
+    parameters += (_joined(pieces.values(), more), *row_values(row)[1:])
+    statements, key = track.statements, work.key
+    statement = statements.append_one
+    if key is not None or rows:
+        statement = statements.append_placed if rows else statements.append_keyed
+        salt, name = (None, None) if key is None else (key.salt, key.key.encode())
+        parameters += (name, salt, None if salt is None else input_digest(work.drafts, salt))
+        if rows:
+            parameters += (texts(rows), integers(rows.values()))
     head = tip.head()
     link.unconfirmed = False
     work.attempts.append((tip.position, row.record))
@@ -113,17 +135,66 @@ def append_alone(link: Link, track: Track, work: Work, now: str) -> Head:
         raise Miss
     if link.unconfirmed:
         raise Interrupted("no standby confirmed the commit")
-    standing.tip, track.packed, track.inline = tip, packed, inline
-    standing.pointers.update(extension.pointers)
+    standing.tip, track.packed, track.inline, track.pieces, track.more = tip, packed, inline, pieces, more
+    standing.pointers.update(moved)
+    track.forget_some()
     return head
+
+
+def _learn(link: Link, track: Track, keys: list[str]) -> None:
+    """Read those of the pointers that nobody here knows.
+
+    They move with the head alone: what is read now is what stood there, or the head is no longer what it was.
+    """
+    assert track.standing is not None
+    pointers = track.standing.pointers
+    missing = [key for key in keys if key not in pointers]
+    if missing:
+        found = link.run(track.statements.pointers, (track.key, texts(missing)))
+        for row in range(found.ntuples):
+            key, position = found.get_value(row, 0), found.get_value(row, 1)
+            pointers[(key or b"").decode()] = int.from_bytes(position or b"", "big")
+
+
+def place_pointers(
+    inline: dict[str, int], moved: dict[str, int], known: dict[str, int]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """(the pointers that lie in the head's row from now on, those of the moved ones that get rows of their own).
+
+    A pointer that has a row keeps it.
+    """
+    placed, rows = inline.copy(), {}
+    for key, position in moved.items():
+        if key in placed or (key not in known and _fits(placed, key)):
+            placed[key] = position
+        else:
+            rows[key] = position
+    return placed, rows
+
+
+def _fits(inline: dict[str, int], key: str) -> bool:
+    return len(inline) < INLINE_POINTERS and sum(map(len, inline)) + len(key) <= INLINE_BYTES
+
+
+def _written(track: Track, inline: dict[str, int], moved: dict[str, int]) -> dict[str, str]:
+    """The pointers of the head's row as they are written, in order."""
+    if len(track.pieces) != len(inline):
+        return {key: f"{_quote(key)}:{position}" for key, position in sorted(inline.items())}
+    pieces = track.pieces.copy()
+    for key, position in moved.items():
+        if key in pieces:
+            pieces[key] = f"{_quote(key)}:{position}"
+    return pieces
+
+
+def _joined(pieces: Iterable[str], more: bool) -> bytes:
+    return f"{{{_MORE if more else ''}{','.join(pieces)}}}".encode()
 
 
 def pack_pointers(inline: dict[str, int], more: bool) -> bytes:
     """The pointers of a head's row: compact JSON with sorted keys, ASCII."""
-    pairs = [f"{_quote(key)}:{position}" for key, position in sorted(inline.items())]
-    if more:
-        pairs.insert(0, f"{_quote(MORE)}:1")
-    return f"{{{','.join(pairs)}}}".encode()
+    pieces = [f"{_quote(key)}:{position}" for key, position in sorted(inline.items())]
+    return _joined(pieces, more)
 
 
 def read_pointers(text: str | None, task_id: str) -> tuple[dict[str, int], bool]:
@@ -143,4 +214,10 @@ def read_pointers(text: str | None, task_id: str) -> tuple[dict[str, int], bool]
 
 def rfc3339(microseconds: int) -> str:
     """The moment, counted from 1970, as records carry it."""
-    return f"{(_START + timedelta(microseconds=microseconds)).isoformat(timespec='microseconds')}Z"
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    return f"{_second(seconds)}.{fraction:06}Z"
+
+
+@lru_cache(4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -32,13 +32,15 @@ _THROUGH_PARENT = "BEFORE INSERT ON {table} FOR EACH STATEMENT"
 _TRUNCATE = "BEFORE TRUNCATE ON {table} FOR EACH STATEMENT"
 _APPENDED = "AFTER INSERT ON {table} REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT"
 _BACKWARD = (
-    'BEFORE UPDATE ON {table} FOR EACH ROW WHEN (((new."position" < old."position")'
+    'AFTER UPDATE ON {table} FOR EACH ROW WHEN (((new."position" < old."position")'
     " OR (new.session <> old.session) OR (new.key <> old.key)"
     ' OR ((new."position" > old."position") AND (NOT new.moved)) OR ((new."position" = old."position")'
     " AND ((new.at IS DISTINCT FROM old.at) OR (new.edge IS DISTINCT FROM old.edge)"
     " OR (new.pointers IS DISTINCT FROM old.pointers) OR (NOT (new.moved IS DISTINCT FROM old.moved))))))"
 )
-"""What is no move forward. A head that moves is marked; only the mark can be taken back where it stands."""
+"""What is no move forward. A head that moves is marked; only the mark can be taken back where it stands.
+
+A trigger before the update would lock the row first, which is written ahead as well."""
 _KEY_CHANGED = (
     "BEFORE UPDATE ON {table} FOR EACH ROW WHEN (((new.salt IS NOT NULL) OR (new.digest IS NOT NULL)"
     " OR (new.session <> old.session) OR (new.key <> old.key) OR (new.first <> old.first) OR (new.last <> old.last)))"

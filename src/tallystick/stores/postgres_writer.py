@@ -30,7 +30,7 @@ from tallystick.stores.postgres_sql import (
     row_values,
     texts,
 )
-from tallystick.stores.postgres_track import INLINE_POINTERS, Miss, pack_pointers, read_pointers
+from tallystick.stores.postgres_track import Miss, pack_pointers, place_pointers, read_pointers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,7 +151,10 @@ class PostgresBatch(Batch):
         self._require_open(session, tip.position)
         self._expected = (int8(tip.position), tip.edge.pack())
         self._inline, self._more = read_pointers(loaded.pointers, session.task_id)
-        standing = Standing(session, rules, tip, dict(self._inline), new=False)
+        known = self._track.standing
+        unmoved = known is not None and self._expected == (int8(known.tip.position), self._track.packed)
+        pointers = dict(known.pointers if unmoved and known is not None else self._inline)
+        standing = Standing(session, rules, tip, pointers, new=False)
         missing = [key for key in keys if key not in standing.pointers]
         standing.pointers.update(self._read_pointers(standing, missing))
         return standing
@@ -159,8 +162,7 @@ class PostgresBatch(Batch):
     def _read_pointers(self, standing: Standing, keys: Sequence[str]) -> dict[str, int]:
         if not self._more or not keys:
             return {}
-        if self._loaded is None:
-            raise Miss
+        # Without the lock, too: pointers move with the head alone, and if it has moved, this comes to nothing.
         found = self._link.run(self._statements.pointers, (self._track.key, texts(set(keys))))
         return {_text(found.get_value(row, 0)) or "": _integer(found.get_value(row, 1)) for row in range(found.ntuples)}
 
@@ -238,7 +240,8 @@ class PostgresBatch(Batch):
         inline, more = self._inline, self._more
         packed = standing.tip.edge.pack() if standing is not None else b""
         if standing is not None and standing.moved:
-            inline, more, rows = self._place_pointers(standing)
+            inline, rows = place_pointers(self._inline, standing.moved, standing.pointers)
+            more = more or bool(rows)
             if self._loaded is not None and self._is_bulk():
                 self._copy()
             append = self._append(standing.tip, packed, pack_pointers(inline, more), rows)
@@ -261,21 +264,11 @@ class PostgresBatch(Batch):
                 done.attempts.pop()
             raise Miss
 
-    def _place_pointers(self, standing: Standing) -> tuple[dict[str, int], bool, dict[str, int]]:
-        """The pointers that lie in the head's row from now on, whether there are others, and which of those move."""
-        inline, rows = dict(self._inline), {}
-        for key, position in standing.moved.items():
-            if key in inline or (key not in standing.pointers and len(inline) < INLINE_POINTERS):
-                inline[key] = position
-            else:
-                rows[key] = position
-        return inline, self._more or bool(rows), rows
-
     def _append(self, tip: Tip, packed: bytes, pointers: bytes, rows: dict[str, int]) -> tuple[Statement, Parameters]:
         assert self._expected is not None
         statements, keys = self._statements, self._keys
         head = (self._track.key, *self._expected, int8(tip.position), tip.at.encode(), packed, pointers)
-        if len(self._rows) == 1 and len(keys) < 2 and not rows:
+        if len(self._rows) == 1 and len(keys) < 2 and not rows and tip.position > 1:
             values = row_values(self._rows[0])[1:]
             if not keys:
                 return statements.append_one, (*head, *values)
