@@ -1,9 +1,10 @@
 // Verifies a tallystick bundle without tallystick: no dependencies, no network. Written from docs/formats.md.
 //
-//   node tools/notch-verify.mjs FILE [--key VKEY]… [--not-before TIME]
+//   node tools/notch-verify.mjs FILE [--key VKEY]… [--not-before TIME|CHECKPOINT]
 //
+// A VKEY of a retired key ends in ` until NUMBER`; a CHECKPOINT is the file of a signed note that you kept.
 // Exit codes: 0 it verifies, 1 a check on it failed, 2 it is no bundle, 3 evidence in it was changed.
-// `verifyBundle(text, options)` does the same in a page.
+// `verifyBundle(text, options)` does the same in a page, where `notBefore` is a time or the text of such a note.
 
 const LINE_LIMIT = 4 << 20;
 const PARTS = ["text", "details", "output"];
@@ -132,7 +133,8 @@ async function verifyConsistency(oldSize, oldRoot, size, root, path) {
     if (!same(oldRoot, root)) throw failed(`two roots are claimed for checkpoint ${size}`);
     return;
   }
-  const nodes = Number.isInteger(Math.log2(oldSize)) ? [oldRoot, ...path] : [...path];
+  const isPower = (BigInt(oldSize) & (BigInt(oldSize) - 1n)) === 0n;
+  const nodes = isPower ? [oldRoot, ...path] : [...path];
   if (!nodes.length) throw malformed("the consistency proof is too short");
   let first = BigInt(oldSize) - 1n;
   let last = BigInt(size) - 1n;
@@ -163,26 +165,68 @@ async function verifyConsistency(oldSize, oldRoot, size, root, path) {
 
 // --- the head map
 
-async function verifyPresence(taskId, position, root, map, heads) {
-  exactly(map, ["siblings"], ["other"]);
-  if ("other" in map) throw failed("the map proof is about the absence of the task");
+function parseMap(map) {
+  exactly(map, ["siblings", ...("other" in Object(map) ? ["other"] : [])]);
   if (!Array.isArray(map.siblings) || map.siblings.length > 256) throw malformed("the map proof has no siblings");
   const siblings = map.siblings.map((sibling) => hash(fromHex(sibling, "a sibling"), "a sibling"));
   if (siblings.length && siblings.at(-1).every((byte) => byte === 0)) throw malformed("the map proof ends beside nothing");
-  const key = await sha256(encoder.encode(taskId));
-  let node = await sha256(concat(Uint8Array.of(2), key, be64(position), root));
+  if (!("other" in map)) return { siblings, other: null };
+  const { key, position, root } = exactly(map.other, ["key", "position", "root"]);
+  return {
+    siblings,
+    other: {
+      key: hash(fromHex(key, "the other key"), "the other key"),
+      position: count(position, "the other position"),
+      root: hash(fromHex(root, "the other root"), "the other root"),
+    },
+  };
+}
+
+const mapLeaf = (key, position, root) => sha256(concat(Uint8Array.of(2), key, be64(position), root));
+const bit = (key, depth) => (key[depth >> 3] >> (7 - (depth & 7))) & 1;
+
+async function mapRoot(key, end, siblings) {
+  let node = end;
   for (let depth = siblings.length - 1; depth >= 0; depth -= 1) {
-    const right = (key[depth >> 3] >> (7 - (depth & 7))) & 1;
-    node = await sha256(concat(Uint8Array.of(3), ...(right ? [siblings[depth], node] : [node, siblings[depth]])));
+    const pair = bit(key, depth) ? [siblings[depth], node] : [node, siblings[depth]];
+    node = await sha256(concat(Uint8Array.of(3), ...pair));
   }
-  if (!same(node, heads)) throw failed("the map of the checkpoint does not hold this head of the task");
+  return node;
+}
+
+async function verifyPresence(taskId, position, root, proof, heads) {
+  const map = parseMap(proof);
+  if (map.other) throw failed("the map proof is about the absence of the task");
+  const key = await sha256(encoder.encode(taskId));
+  if (!same(await mapRoot(key, await mapLeaf(key, position, root), map.siblings), heads)) {
+    throw failed("the map of the checkpoint does not hold this head of the task");
+  }
+}
+
+async function verifyAbsence(taskId, proof, heads) {
+  const map = parseMap(proof);
+  const key = await sha256(encoder.encode(taskId));
+  let end = new Uint8Array(32);
+  if (map.other) {
+    if (same(map.other.key, key)) throw failed("the map of the checkpoint holds a head of the task");
+    for (let depth = 0; depth < map.siblings.length; depth += 1) {
+      if (bit(map.other.key, depth) !== bit(key, depth)) throw failed("the other task does not stand on the path of this one");
+    }
+    end = await mapLeaf(map.other.key, map.other.position, map.other.root);
+  }
+  if (!same(await mapRoot(key, end, map.siblings), heads)) {
+    throw failed("the map of the checkpoint does not show the absence of the task");
+  }
 }
 
 // --- C2SP notes, checkpoints, tlog-proofs
 
 function parseNote(text) {
+  if (typeof text !== "string") throw malformed("the checkpoint is no text");
   const end = text.lastIndexOf("\n\n");
-  if (end < 0 || !text.endsWith("\n")) throw malformed("the checkpoint is not a signed note");
+  if (end < 0 || !text.endsWith("\n") || /[\u0000-\u0009\u000b-\u001f]/.test(text)) {
+    throw malformed("the checkpoint is not a signed note");
+  }
   const lines = text.slice(end + 2, -1).split("\n");
   if (lines.length > 100) throw malformed("the note has over 100 signatures");
   const signatures = lines.map((line) => {
@@ -195,13 +239,32 @@ function parseNote(text) {
   return { text: text.slice(0, end + 1), signatures };
 }
 
-function parseCheckpoint(text) {
-  const [origin, size, root, ...rest] = text.split("\n");
-  if (!origin || root === undefined || !rest.length || !/^(0|[1-9]\d{0,15})$/.test(size)) {
-    throw malformed("the note holds no checkpoint");
+// Numbers beyond 2^53 are no exact ones here: no log has as many checkpoints, and they are refused.
+function decimal(text, what) {
+  if (!/^(0|[1-9]\d{0,15})$/.test(text ?? "")) throw malformed(`${what} is no number`);
+  return count(Number(text), what);
+}
+
+function count(value, what) {
+  if (!Number.isSafeInteger(value) || value < 0 || Object.is(value, -0)) throw malformed(`${what} is no count`);
+  return value;
+}
+
+function parseCheckpoint(note, ledger) {
+  const [origin, size, root, ...rest] = note.text.split("\n");
+  if (!origin || root === undefined || rest.at(-1) !== "") throw malformed("the note holds no checkpoint");
+  if (rest.length > 1) throw failed("the checkpoint has lines behind its root, and those of ledgers have none");
+  const base = `tallystick/${ledger}`;
+  const rank = origin === base ? 1 : Number(/^\/([1-9]\d{0,8})$/.exec(origin.slice(base.length))?.[1] ?? 0);
+  if (!origin.startsWith(base) || rank < 1 || (rank === 1 && origin !== base)) {
+    throw failed("the checkpoint is that of another ledger");
   }
-  if (rest.at(-1) !== "" || rest.slice(0, -1).includes("")) throw malformed("the note holds no checkpoint");
-  return { origin, size: Number(size), root: hash(fromBase64(root, "the root"), "the root") };
+  return {
+    origin,
+    epoch: rank,
+    size: decimal(size, "the tree size"),
+    root: hash(fromBase64(root, "the root"), "the root"),
+  };
 }
 
 function hash(bytes, what) {
@@ -212,47 +275,62 @@ function hash(bytes, what) {
 function parseTlogProof(text) {
   if (typeof text !== "string") throw malformed("the tlog proof is no text");
   const end = text.indexOf("\n\n");
-  const [header, ...lines] = text.slice(0, Math.max(end, 0)).split("\n");
+  const [header, index, ...lines] = text.slice(0, Math.max(end, 0)).split("\n");
   if (end < 0 || header !== "c2sp.org/tlog-proof@v1") throw malformed("this is no tlog-proof");
-  if (lines[0]?.startsWith("extra ")) lines.shift();
-  const index = /^index (0|[1-9]\d{0,15})$/.exec(lines.shift() ?? "");
-  if (!index) throw malformed("the tlog-proof states no index");
+  if (!index?.startsWith("index ")) throw malformed("the tlog-proof states no index");
   const path = lines.map((line) => hash(fromBase64(line, "a hash"), "a hash"));
   if (path.length > 64) throw malformed("the inclusion proof is too long");
-  return { index: Number(index[1]), path, note: parseNote(text.slice(end + 2)) };
+  return { index: decimal(index.slice(6), "the index"), path, note: parseNote(text.slice(end + 2)) };
 }
 
-async function verifySignature(note, vkeys) {
+const LEAF =
+  /^\{"v":1,"kind":"checkpoint","at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)","tasks":(0|[1-9]\d{0,15}),"heads":"([0-9a-f]{64})"(,"epoch":[1-9]\d{0,8},"after":\{"origin":"tallystick\/[0-9a-f]{32}(\/[1-9]\d{0,8})?","size":[1-9]\d{0,15},"root":"[0-9a-f]{64}"\})?\}$/;
+
+function parseLeaf(text) {
+  const match = typeof text === "string" ? LEAF.exec(text) : null;
+  if (!match) throw malformed("the leaf is not that of a checkpoint");
+  return { at: match[1], tasks: Number(match[2]), heads: fromHex(match[3], "heads") };
+}
+
+// The key as it signs under an origin: one that bears the name of the first epoch counts in every epoch.
+async function keyFor(line, checkpoint, ledger) {
+  const match = /^([^\s+]+)\+([0-9a-f]{8})\+(\S+?)(?:\s+until\s+(\d+))?$/.exec(line.trim());
+  if (!match) throw malformed("this is no vkey");
+  const [, name, keyId, encoded, until] = match;
+  const material = fromBase64(encoded, "the vkey");
+  if (material[0] !== 1 || material.length !== 33) throw malformed("only Ed25519 keys of type 1 are checked here");
+  const idUnder = async (origin) => hex((await sha256(concat(encoder.encode(`${origin}\n`), material))).subarray(0, 4));
+  if ((await idUnder(name)) !== keyId) throw malformed("the vkey's id is not that of its key");
+  if (name !== checkpoint.origin && name !== `tallystick/${ledger}`) return null;
+  const last = until === undefined ? Infinity : decimal(until, "the checkpoint it retired at");
+  return { name: checkpoint.origin, keyId: await idUnder(checkpoint.origin), public: material.subarray(1), last };
+}
+
+async function verifySignatures(note, checkpoint, ledger, vkeys) {
   const signers = [];
+  let retired = false;
   for (const vkey of vkeys) {
-    const match = /^([^\s+]+)\+([0-9a-f]{8})\+(\S+)$/.exec(vkey);
-    if (!match) throw malformed("this is no vkey");
-    const [, name, keyId, encoded] = match;
-    const material = fromBase64(encoded, "the vkey");
-    if (material[0] !== 1 || material.length !== 33) throw malformed("only Ed25519 keys of type 1 are checked here");
-    const id = await sha256(concat(encoder.encode(`${name}\n`), material));
-    if (hex(id.subarray(0, 4)) !== keyId) throw malformed("the vkey's id is not that of its key");
-    const found = note.signatures.find((one) => one.name === name && one.keyId === keyId);
-    if (!found) continue;
-    const key = await globalThis.crypto.subtle.importKey("raw", material.subarray(1), { name: "Ed25519" }, false, [
-      "verify",
-    ]);
-    if (!(await globalThis.crypto.subtle.verify({ name: "Ed25519" }, key, found.signature, encoder.encode(note.text)))) {
-      throw failed(`the signature by ${name} does not fit the checkpoint`);
+    const key = await keyFor(vkey, checkpoint, ledger);
+    if (key === null) continue;
+    const found = note.signatures.filter((one) => one.name === key.name && one.keyId === key.keyId);
+    for (const one of found) {
+      const imported = await globalThis.crypto.subtle.importKey("raw", key.public, { name: "Ed25519" }, false, ["verify"]);
+      const held = await globalThis.crypto.subtle.verify("Ed25519", imported, one.signature, encoder.encode(note.text));
+      if (!held) throw failed(`the signature by ${key.name} does not fit the checkpoint`);
     }
-    signers.push(`${name}+${keyId}`);
+    if (found.length && checkpoint.size > key.last) retired = true;
+    else if (found.length) signers.push(`${key.name}+${key.keyId}`);
   }
-  if (vkeys.length && !signers.length) throw failed("none of the keys given signed the checkpoint");
-  return signers;
+  return { signers, retired };
 }
 
 // --- lines
 
-function exactly(fields, names, optional = []) {
+function exactly(fields, names) {
   if (fields === null || typeof fields !== "object" || Array.isArray(fields)) throw malformed("this is no JSON object");
-  for (const name of names) if (!Object.hasOwn(fields, name)) throw malformed(`there should be ${name}`);
-  for (const name of Object.keys(fields)) {
-    if (!names.includes(name) && !optional.includes(name)) throw malformed(`${name} is odd here`);
+  const found = Object.keys(fields);
+  if (found.length !== names.length || names.some((name, place) => found[place] !== name)) {
+    throw malformed(`here stands ${names.join(", ")}, in this order`);
   }
   return fields;
 }
@@ -267,6 +345,7 @@ function parseLine(line) {
     throw malformed("a line is not JSON");
   }
   if (JSON.stringify(fields) !== line) throw malformed("a line is not compact JSON with each key once");
+  if (fields === null || typeof fields !== "object") throw malformed("a line is no JSON object");
   return fields;
 }
 
@@ -290,7 +369,15 @@ function parseRecord(bytes) {
 
 // --- the bundle
 
-export async function verifyBundle(text, { keys = [], notBefore = "" } = {}) {
+export async function verifyBundle(text, options = {}) {
+  try {
+    return await verify(text, options);
+  } catch (error) {
+    throw error instanceof BundleError ? error : malformed(`it is malformed: ${error.message}`);
+  }
+}
+
+async function verify(text, { keys = [], notBefore = "" }) {
   if (!text.endsWith("\n")) throw malformed("it ends within a line");
   const lines = text.slice(0, -1).split("\n");
   let number = 0;
@@ -300,22 +387,43 @@ export async function verifyBundle(text, { keys = [], notBefore = "" } = {}) {
     return parseLine(lines[number - 1]);
   };
 
-  const first = exactly(next(), ["bundle", "ledger", "task_id", "position", "root"]);
+  const first = next();
+  if (!("bundle" in first)) throw malformed("this is no bundle");
   if (first.bundle !== 1) throw malformed("a later version wrote it");
-  if (!Number.isSafeInteger(first.position) || first.position < 0) throw malformed("the position is no count");
+  const absent = "absent" in first;
+  exactly(first, ["bundle", "ledger", "task_id", ...(absent ? ["absent"] : ["position", "root"])]);
+  if (absent && first.absent !== true) throw malformed("absent can only be true");
+  const last = absent ? 0 : count(first.position, "the position");
   let line = next();
   let proof = null;
-  if (Object.hasOwn(line, "proof")) {
-    proof = exactly(line.proof, ["position", "root", "leaf", "map", "tlog"], ["since"]);
-    exactly(line, ["proof"]);
-    line = next();
+  if (absent || Object.hasOwn(line, "proof")) {
+    const about = absent ? ["absent"] : ["position", "root"];
+    proof = exactly(line, ["proof"]).proof;
+    exactly(proof, [...about, "leaf", "map", "tlog", ...("since" in Object(proof) ? ["since"] : [])]);
+    if (absent && proof.absent !== true) throw malformed("absent can only be true");
+    if (!absent) line = next();
   }
+  const gaps = absent ? { erased: 0, omitted: 0 } : await readSession(line, first, proof, next);
+  if (exactly(next(), ["end"]).end !== last) throw malformed("the last line names another position");
+  if (number !== lines.length) throw malformed("something stands behind the end");
+  const checkpoint = proof ? await verifyProof(proof, first, keys, notBefore) : null;
+  if (!proof && (keys.length || notBefore)) throw failed("it holds no checkpoint");
+  return {
+    ledger_id: first.ledger,
+    task_id: first.task_id,
+    position: absent ? null : first.position,
+    root: absent ? null : first.root,
+    ...gaps,
+    checkpoint,
+  };
+}
+
+async function readSession(line, first, proof, next) {
   const header = fromBase64(exactly(line, ["session"]).session, "the header");
   const session = parseRecord(header);
   if (session.kind !== "session" || session.ledger !== first.ledger || session.task_id !== first.task_id) {
     throw tampered("the header is that of another session");
   }
-
   const tree = new Tree();
   const take = async (record, position) => {
     await tree.append(record);
@@ -357,24 +465,9 @@ export async function verifyBundle(text, { keys = [], notBefore = "" } = {}) {
     }
     await take(bytes, position);
   }
-  if (exactly(next(), ["end"]).end !== first.position) throw malformed("the last line names another position");
-  if (number !== lines.length) throw malformed("something stands behind the end");
   for (const gap of missing) if (!erased.has(gap)) throw tampered(`position ${gap} is missing, and no redaction names it`);
   if (hex(await tree.root()) !== first.root) throw tampered("the records do not lead to the head that it names");
-  const checkpoint = proof ? await verifyProof(proof, first, keys) : null;
-  if (!proof && (keys.length || notBefore)) throw failed("it holds no checkpoint");
-  if (notBefore && checkpoint.at < normalised(notBefore)) {
-    throw failed(`its checkpoint is of ${checkpoint.at}, before ${notBefore}`);
-  }
-  return {
-    ledger_id: first.ledger,
-    task_id: first.task_id,
-    position: first.position,
-    root: first.root,
-    erased: missing.size,
-    omitted,
-    checkpoint,
-  };
+  return { erased: missing.size, omitted };
 }
 
 async function readPart(given, part, next) {
@@ -400,54 +493,74 @@ async function readPart(given, part, next) {
   return [salt, data];
 }
 
-async function verifyProof(proof, first, keys) {
+async function verifyProof(proof, first, keys, notBefore) {
+  const ledger = first.ledger;
   const tlog = parseTlogProof(proof.tlog);
-  const checkpoint = parseCheckpoint(tlog.note.text);
-  const origin = `tallystick/${first.ledger}`;
-  if (checkpoint.origin !== origin && !checkpoint.origin.startsWith(`${origin}/`)) {
-    throw failed("the checkpoint is that of another ledger");
-  }
-  if (!Number.isSafeInteger(proof.position) || proof.position < 0) throw malformed("the proof's position is no count");
-  if (proof.position > first.position) throw tampered("the checkpoint is about a longer history: entries are missing");
-  if (typeof proof.leaf !== "string") throw malformed("the leaf is no text");
-  const leaf = JSON.parse(proof.leaf);
-  if (leaf.v !== 1 || leaf.kind !== "checkpoint") throw malformed("the leaf is not that of a checkpoint");
+  const checkpoint = parseCheckpoint(tlog.note, ledger);
+  const leaf = parseLeaf(proof.leaf);
   if (tlog.index !== checkpoint.size - 1) throw failed("the leaf is not the log's last one");
-  const root = await rootFromInclusion(
-    await leafHash(encoder.encode(proof.leaf)),
-    tlog.index,
-    checkpoint.size,
-    tlog.path,
-  );
+  const leafNode = await leafHash(encoder.encode(proof.leaf));
+  const root = await rootFromInclusion(leafNode, tlog.index, checkpoint.size, tlog.path);
   if (!same(root, checkpoint.root)) throw failed("the log of the checkpoint does not hold this leaf");
-  const headRoot = hash(fromHex(proof.root, "the root"), "the root");
-  await verifyPresence(first.task_id, proof.position, headRoot, proof.map, fromHex(leaf.heads, "heads"));
-  const signers = await verifySignature(tlog.note, keys);
-  let since = null;
-  if ("since" in proof) {
-    exactly(proof.since, ["checkpoint", "consistency"]);
-    const older = parseCheckpoint(parseNote(proof.since.checkpoint).text);
-    if (older.origin !== checkpoint.origin) throw failed("the older checkpoint is of another log");
-    if (!Array.isArray(proof.since.consistency)) throw malformed("the consistency proof is no list");
-    const path = proof.since.consistency.map((node) => hash(fromHex(node, "a hash"), "a hash"));
-    await verifyConsistency(older.size, older.root, checkpoint.size, checkpoint.root, path);
-    since = older.size;
+  let covered = 0;
+  if (proof.absent) {
+    await verifyAbsence(first.task_id, proof.map, leaf.heads);
+  } else {
+    covered = count(proof.position, "the proof's position");
+    if (covered > first.position) throw tampered("the checkpoint is about a longer history: entries are missing");
+    const head = hash(fromHex(proof.root, "the root"), "the root");
+    await verifyPresence(first.task_id, covered, head, proof.map, leaf.heads);
   }
+  const older = "since" in proof ? await verifySince(proof.since, checkpoint, ledger, keys) : null;
+  const { signers, retired } = await verifySignatures(tlog.note, checkpoint, ledger, keys);
+  if (keys.length && !signers.length) {
+    throw failed(retired ? "the key that signed had retired before" : "none of the keys given signed the checkpoint");
+  }
+  if (keys.length && !proof.absent && covered < first.position) {
+    throw failed(`what came after position ${covered} is covered by no signature: anybody could have added it`);
+  }
+  if (notBefore) requireNotBefore(notBefore, leaf, checkpoint, older, ledger);
   return {
     number: checkpoint.size,
     at: leaf.at,
     tasks: leaf.tasks,
-    covered: proof.position,
-    newest: proof.position === first.position,
+    covered,
+    newest: Boolean(proof.absent) || covered === first.position,
     signers,
-    since,
+    since: older ? older.size : null,
   };
+}
+
+async function verifySince(since, checkpoint, ledger, keys) {
+  exactly(since, ["checkpoint", "consistency"]);
+  const note = parseNote(since.checkpoint);
+  const older = parseCheckpoint(note, ledger);
+  if (older.epoch > checkpoint.epoch) throw failed("the older checkpoint is of a later epoch");
+  if (!Array.isArray(since.consistency)) throw malformed("the consistency proof is no list");
+  const path = since.consistency.map((node) => hash(fromHex(node, "a hash"), "a hash"));
+  await verifyConsistency(older.size, older.root, checkpoint.size, checkpoint.root, path);
+  const { retired, signers } = await verifySignatures(note, older, ledger, keys);
+  if (retired && !signers.length) throw failed("the key that signed the older checkpoint had retired before");
+  return older;
+}
+
+function requireNotBefore(bound, leaf, checkpoint, older, ledger) {
+  if (!bound.includes("\n")) {
+    if (leaf.at < normalised(bound)) throw failed(`its checkpoint is of ${leaf.at}, before ${bound}`);
+    return;
+  }
+  const kept = parseCheckpoint(parseNote(bound), ledger);
+  if (kept.epoch > checkpoint.epoch || kept.size > checkpoint.size) throw failed("its checkpoint is older than the one kept");
+  const proved = kept.size === checkpoint.size ? checkpoint : older;
+  if (!proved || proved.size !== kept.size) throw failed(`nothing proves that it extends checkpoint ${kept.size}`);
+  if (!same(proved.root, kept.root)) throw failed(`two checkpoints ${kept.size} contradict each other: a fork`);
 }
 
 function normalised(time) {
   const moment = new Date(time);
   if (Number.isNaN(moment.getTime())) throw malformed(`${time} is no time`);
-  return moment.toISOString().replace("Z", "000Z");
+  const digits = /\.(\d{1,6})/.exec(time)?.[1] ?? "";
+  return `${moment.toISOString().slice(0, 20)}${digits.padEnd(6, "0")}Z`;
 }
 
 async function main(args) {
@@ -462,6 +575,8 @@ async function main(args) {
     else file = word;
   }
   try {
+    const kept = await readFile(notBefore).catch(() => null);
+    if (kept) notBefore = decoder.decode(kept);
     const text = decoder.decode(await readFile(file));
     console.log(JSON.stringify(await verifyBundle(text, { keys, notBefore })));
     return 0;

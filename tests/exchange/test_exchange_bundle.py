@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tallystick import Entry, InputError, Ledger, StoreUnavailableError, TallystickError
 from tallystick.exchange.bundle import write_bundle
 from tallystick.stores.bundle import open_bundle, require_complete
-from tallystick.stores.bundle_reader import BundleReader, lines_of, verify_bundle
+from tallystick.stores.bundle_lines import lines_of
+from tallystick.stores.bundle_reader import verify_bundle
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def _small(factory: pytest.TempPathFactory) -> list[bytes]:
 
 def test_a_long_line_is_refused_before_it_fills_the_memory() -> None:
     with pytest.raises(InputError, match="over"):
-        BundleReader([b"{" + b" " * (5 << 20) + b"}\n"])
+        verify_bundle([b"{" + b" " * (5 << 20) + b"}\n"])
 
 
 def test_verifying_looks_nothing_up(ledger: Ledger, tmp_path: Path) -> None:
@@ -154,7 +155,8 @@ def test_memory_stays_small_however_long_the_session(tmp_path: Path) -> None:
             ledger.append("t", [Entry(type="note", reason=f"reason {n}", output="x" * 200) for n in numbers])
         path = _bundle(ledger, tmp_path / "b")
     program = (
-        "from tallystick.stores.bundle_reader import lines_of, verify_bundle\n"
+        "from tallystick.stores.bundle_lines import lines_of\n"
+        "from tallystick.stores.bundle_reader import verify_bundle\n"
         f"verify_bundle(lines_of({str(path)!r}))\n"
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))\n"
     )

@@ -1,16 +1,12 @@
-"""Two ledgers, a fork and their bundles, for the tamper corpus; and what can be done to a bundle's lines."""
+"""Two ledgers, a fork and their bundles, for the tamper corpus."""
 
 from __future__ import annotations
 
-import base64
-import json
 import shutil
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from tallystick import Entry, Ledger
-from tallystick.exchange.bundle import write_bundle
+from tallystick.exchange.bundle import write_absence, write_bundle
 from tallystick.trust.keys import Key, KeyFolder
 from tallystick.trust.memory import Memory
 from tallystick.trust.signer import sign_checkpoint
@@ -40,13 +36,17 @@ class World:
         with Ledger.open(str(a)) as ledger:
             copy = self.root / "fork.db"
             ledger.store.backup(str(copy))  # type: ignore[attr-defined]
+            ledger.store.backup(str(self.root / "then.db"))  # type: ignore[attr-defined]
             self.bundles["old"] = self.export(ledger, "t")
+            self.bundles["absent then"] = self.absence(ledger, "late")
             ledger.append("t", [_entry(n) for n in range(5, 9)])
             ledger.erase("t", 3, ["text"], reason="leaked")
             ledger.append("u", _entry(10))
+            ledger.append("late", _entry(12))
             self.notes["second"] = self.sign(ledger, self.key, "memory")
             self.bundles["t"] = self.export(ledger, "t", since=self.notes["first"], artifacts=True)
             self.bundles["u"] = self.export(ledger, "u")
+            self.bundles["absent"] = self.absence(ledger, "never")
             ledger.append("t", _entry(11))
             self.bundles["later"] = self.export(ledger, "t", artifacts=True)
             self.ledger_id = ledger.ledger_id
@@ -70,6 +70,9 @@ class World:
         assert made is not None
         return made.note
 
+    def absence(self, ledger: Ledger, task_id: str) -> Lines:
+        return b"".join(write_absence(ledger, ledger.head_proof(task_id))).decode().splitlines(keepends=True)
+
     def export(self, ledger: Ledger, task_id: str, *, since: str | None = None, artifacts: bool = False) -> Lines:
         proof = ledger.head_proof(task_id)
         lines = write_bundle(ledger, task_id, artifacts=artifacts, since=since, proof=proof)
@@ -82,39 +85,6 @@ def _entry(number: int) -> Entry:
         criterion_id=f"ac{number % 3}",
         status="pass" if number % 2 else "fail",
         reason=f"reason {number}",
-        output="x" * 70_000 if number == 6 else f"output {number}",
+        output=f"{number}" * 70_000 if number in (6, 8) else f"output {number}",
         details={"number": number},
     )
-
-
-# --- what can be done to a bundle's lines: each takes the lines and arguments, and returns the bundle
-
-
-def edited(lines: Lines, number: int, path: Iterable[Any], change: Callable[[Any], Any]) -> Lines:
-    """The lines with the value at a path in one of them changed."""
-    fields = json.loads(lines[number])
-    *outer, last = path
-    place = fields
-    for step in outer:
-        place = place[step]
-    place[last] = change(place[last])
-    return [*lines[: number % len(lines)], dumped(fields), *lines[number % len(lines) + 1 :]]
-
-
-def dumped(fields: Any) -> str:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")) + "\n"
-
-
-def flip_base64(text: str) -> str:
-    data = bytearray(base64.b64decode(text))
-    data[len(data) // 2] ^= 1
-    return base64.b64encode(bytes(data)).decode()
-
-
-def flip_hex(text: str) -> str:
-    return text[:-1] + ("0" if text[-1] != "0" else "1")
-
-
-def flip_text(text: str) -> str:
-    place = len(text) // 2
-    return text[:place] + ("A" if text[place] != "A" else "B") + text[place + 1 :]

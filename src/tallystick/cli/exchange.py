@@ -38,13 +38,12 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from tallystick.cli.bundle import import_bundle, names_bundle
+    from tallystick.cli.bundle import names_bundle
 
+    if all(options.format == "bundle" or names_bundle(path) for path in options.files):
+        return _import_bundles(options)
     done: list[tuple[str, Session, Head]] = []
     with open_ledger(options, write=True) as ledger:
-        if all(options.format == "bundle" or names_bundle(path) for path in options.files):
-            _require_alone(options)
-            return _say_kept([import_bundle(path, ledger) for path in options.files], options)
         files = _read_files(options, ledger)
         if all(name != "scafld" for _, _, name in files):
             from tallystick.cli.report import import_reports
@@ -65,6 +64,15 @@ def _import(options: argparse.Namespace) -> int:
         for path, session, head in done:
             print(f"{path}: {len(session.entries)} entries of {session.task_id}, head {head}")
     return 0
+
+
+def _import_bundles(options: argparse.Namespace) -> int:
+    from tallystick.cli.bundle import import_bundle, open_for_import
+
+    _require_alone(options)
+    stores = [open_for_import(path) for path in options.files]
+    with open_ledger(options, write=True) as ledger:
+        return _say_kept([import_bundle(store, ledger) for store in stores], options)
 
 
 def _say_kept(kept: list[dict[str, object]], options: argparse.Namespace) -> int:
@@ -130,9 +138,16 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     bundle.add_argument("--artifacts", action="store_true", help="take outputs over 64 KiB along")
     bundle.add_argument("--omit", metavar="PART,…", help="leave parts out: text, details, output")
     bundle.add_argument("--since", metavar="FILE", help="prove that an older checkpoint is extended")
+    bundle.add_argument(
+        "--absent", action="store_true", help="show that, as of the newest checkpoint, nothing is recorded of the task"
+    )
 
 
 def _export(options: argparse.Namespace) -> int:
+    if options.format != "bundle":
+        for option in ("artifacts", "omit", "since", "absent"):
+            if getattr(options, option):
+                raise InputError(f"--{option} belongs to a bundle", where="export", advice="add --format bundle")
     with open_ledger(options) as ledger:
         pieces = _pieces(ledger, options)
         if options.to and options.to != "-":

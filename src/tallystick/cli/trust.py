@@ -7,7 +7,7 @@ import sys
 
 from tallystick.cli.parser import Command
 from tallystick.cli.terminal import print_json, table
-from tallystick.errors import InputError
+from tallystick.errors import InputError, StoreUnavailableError
 from tallystick.ledger import Ledger
 from tallystick.model.text import printable
 
@@ -154,11 +154,14 @@ def _interval(text: str) -> float:
 
 
 def _checkpoint(options: argparse.Namespace) -> int:
+    from tallystick.stores.checkpoints import NoLog
     from tallystick.trust.keys import KeyFolder
     from tallystick.trust.memory import Memory
     from tallystick.trust.signer import sign_checkpoint
 
     with Ledger.open(options.ledger, create=False) as ledger:
+        if isinstance(ledger.store.log, NoLog):
+            raise StoreUnavailableError("a bundle is never written to", where=ledger.url, advice="name a ledger")
         key = required_key(options.key, ledger)
         given = read_against(options.against, ledger).checkpoint if options.against else None
         memory = Memory(KeyFolder(os.environ), key, ledger.ledger_id)
@@ -263,7 +266,8 @@ def read_trusted(options: argparse.Namespace) -> object:
     try:
         found = against.read_trusted(read_file(options.keys))
     except InputError as error:
-        raise InputError(error.what, where=f"{options.keys}: {error.where}".rstrip(": "), advice=error.advice) from None
+        where = error.where if error.where.startswith(options.keys) else f"{options.keys}: {error.where}".rstrip(": ")
+        raise InputError(error.what, where=where, advice=error.advice) from None
     if isinstance(found, list):
         return trusted + found
     if trusted:

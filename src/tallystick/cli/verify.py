@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from tallystick.cli.context import open_ledger
 from tallystick.cli.parser import Command
 from tallystick.cli.terminal import Progress, paint, print_json
-from tallystick.errors import InputError, StoreUnavailableError, TamperedError
+from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
 from tallystick.model.text import printable
 
 TYPE_CHECKING = False
@@ -39,6 +41,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    try:
+        return _verify_named(options)
+    except NotFoundError:
+        for name in filter(os.path.isfile, options.tasks):
+            raise InputError("this file is no bundle, and no task is named so", where=name) from None
+        raise
+
+
+def _verify_named(options: argparse.Namespace) -> int:
     if options.head and len(options.tasks) != 1:
         raise InputError("--head belongs to one task", advice="name the task")
     from tallystick.cli.bundle import names_bundle
@@ -49,6 +60,7 @@ def _verify(options: argparse.Namespace) -> int:
         raise InputError("--not-before is about bundles", advice="name a bundle's file")
     if (options.key or options.keys) and not options.against:
         raise InputError("--key and --keys say whose checkpoint counts", advice="name one with --against")
+    from tallystick.stores.checkpoints import NoLog
     from tallystick.verification import Fault
 
     if options.trusted_keys:
@@ -60,6 +72,10 @@ def _verify(options: argparse.Namespace) -> int:
     faults: list[Fault] = []
     progress = Progress("verifying")
     with open_ledger(options) as ledger:
+        if options.against and isinstance(ledger.store.log, NoLog):
+            raise InputError(
+                "a bundle keeps no log of checkpoints", where=ledger.url, advice=_NOT_OF_BUNDLES["against"]
+            )
         against = _read_against(options, ledger) if options.against else None
         for found in _inspect(ledger, options, progress, against):
             if isinstance(found, Fault):
@@ -78,10 +94,21 @@ def _verify(options: argparse.Namespace) -> int:
     return StoreUnavailableError.exit_code if any(one.closed for one in sessions) else 0
 
 
+_NOT_OF_BUNDLES = {
+    "against": "hold a bundle to a checkpoint with --not-before FILE",
+    "head": "hold its task to a head with notch --ledger FILE verify TASK --head …",
+    "trusted_keys": "read the bundle as a ledger: notch --ledger FILE verify --trusted-keys …",
+}
+"""What would say nothing of a bundle's file, and what to do instead."""
+
+
 def _verify_bundles(options: argparse.Namespace) -> int:
     from tallystick.cli.bundle import print_verified, verify_file
     from tallystick.cli.trust import read_trusted
 
+    for option, advice in _NOT_OF_BUNDLES.items():
+        if getattr(options, option):
+            raise InputError(f"--{option.replace('_', '-')} is about ledgers, not bundles", advice=advice)
     trusted = read_trusted(options)
     print_verified([verify_file(path, options, trusted) for path in options.tasks], as_json=options.json)
     return 0

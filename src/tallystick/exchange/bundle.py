@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from tallystick.errors import InputError
 from tallystick.model.record import PARTS, decode_record
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.note import SignedNote
-from tallystick.stores.bundle_reader import ERASED, OMITTED, encoded
+from tallystick.stores.bundle_lines import encoded, spelled
+from tallystick.stores.bundle_proof import Since, proof_fields
+from tallystick.stores.bundle_reader import ERASED, OMITTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def write_bundle(
 
     `artifacts` takes outputs over 64 KiB along; `omit` leaves parts out. `proof`: what a checkpoint says of the
     task. `since`: the text of an older signed checkpoint, whose extension is proved too. Raises NotFoundError,
-    InputError.
+    InputError, CheckFailedError where the log does not extend that.
     """
     keys = [key for key in ledger.sessions_of(task_id) if key.ledger_id == (ledger_id or ledger.ledger_id)]
     if not keys:
@@ -45,38 +45,45 @@ def write_bundle(
         raise InputError(f"parts are {', '.join(PARTS)}", where=task_id)
     head = ledger.store.tip(key).head()
     first = {"bundle": 1, "ledger": key.ledger_id, "task_id": task_id, "position": head.position, "root": head.root}
-    yield _line(first)
-    if proof is not None:
-        yield _line(_proof_fields(ledger, proof, since))
-    yield _line({"session": encoded(key.header)})
+    second = proof_fields(proof, _since(ledger, proof, since)) if proof is not None else None
+    yield spelled(first)
+    if second is not None:
+        yield spelled(second)
+    yield spelled({"session": encoded(key.header)})
     for rows in ledger.store.rows(key, 1, head.position):
         for row in rows:
             yield from _entry_lines(ledger, key, row, artifacts, left_out)
         if progress is not None:
             progress(len(rows))
-    yield _line({"end": head.position})
+    yield spelled({"end": head.position})
 
 
-def _line(fields: dict[str, Any]) -> bytes:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+def write_absence(ledger: Ledger, proof: HeadProof, *, since: str | None = None) -> Iterator[bytes]:
+    """The lines of a bundle which shows that a checkpoint is about no session of a task.
+
+    Raises InputError where it is about one, or where the log does not extend `since`.
+    """
+    if proof.position is not None:
+        raise InputError(f"checkpoint {proof.number} is about its entries up to {proof.position}", where=proof.task_id)
+    second = proof_fields(proof, _since(ledger, proof, since))
+    yield spelled({"bundle": 1, "ledger": ledger.ledger_id, "task_id": proof.task_id, "absent": True})
+    yield spelled(second)
+    yield spelled({"end": 0})
 
 
-def _proof_fields(ledger: Ledger, proof: HeadProof, since: str | None) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "position": proof.position,
-        "root": proof.root.hex(),
-        "leaf": proof.leaf.decode(),
-        "map": proof.map_proof.to_json(),
-        "tlog": str(proof.tlog_proof()),
-    }
-    if since is not None:
-        from tallystick.proof.merkle import consistency_proof
-        from tallystick.stores.checkpoints import LogTree
+def _since(ledger: Ledger, proof: HeadProof, text: str | None) -> Since | None:
+    """The proof that the log extends the older checkpoint. Raises InputError, CheckFailedError where it does not."""
+    if text is None:
+        return None
+    from tallystick.proof.merkle import consistency_proof
+    from tallystick.stores.checkpoints import LogTree
 
-        old = Checkpoint.parse(SignedNote.parse(since).text)
-        path = consistency_proof(old.size, proof.number, LogTree(ledger.store.log))
-        fields["since"] = {"checkpoint": since, "consistency": [node.hex() for node in path]}
-    return {"proof": fields}
+    note = SignedNote.parse(text)
+    old = Checkpoint.parse(note.text)
+    path = consistency_proof(old.size, proof.number, LogTree(ledger.store.log)) if 0 < old.size <= proof.number else []
+    since = Since(note, path)
+    since.verify(proof.checkpoint(), ledger.ledger_id)
+    return since
 
 
 def _entry_lines(
@@ -99,6 +106,6 @@ def _entry_lines(
             pieces = kept
         else:
             fields[part] = {"salt": encoded(salt), "data": encoded(data)}
-    yield _line(fields)
+    yield spelled(fields)
     for piece in pieces:
-        yield _line({"piece": encoded(piece)})
+        yield spelled({"piece": encoded(piece)})

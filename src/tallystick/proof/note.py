@@ -20,6 +20,10 @@ _LINE_START = "\N{EM DASH} "
 _KEY_ID_SIZE = 4
 
 
+class UnsignedError(CheckFailedError):
+    """None of the keys that were asked for signed a note."""
+
+
 class Signature(Frozen):
     """One signature line. Raises InputError where a field cannot be one."""
 
@@ -109,7 +113,7 @@ class SignedNote(Frozen):
         """Check every signature by one of `keys`, ignoring all others.
 
         Returns each key that signed once, with what its first signature states. Raises CheckFailedError
-        where a signature by one of them does not hold, or there is none.
+        where a signature by one of them does not hold, UnsignedError where there is none.
         """
         known = _by_identity(keys)
         verified: dict[VerifierKey, Verified] = {}
@@ -120,7 +124,7 @@ class SignedNote(Frozen):
                 verified.setdefault(key, Verified(key, timestamp))
         if not verified:
             names = ", ".join(quoted(signature.name) for signature in self.signatures[:5])
-            raise CheckFailedError(f"no known key signed the note; it has signatures by {names}")
+            raise UnsignedError(f"no known key signed the note; it has signatures by {names}")
         return list(verified.values())
 
 

@@ -9,7 +9,8 @@ from tallystick.model.header import decode_header
 from tallystick.model.record import Sealed, decode_record
 from tallystick.proof.merkle import Edge, leaf_hash
 from tallystick.stores.base import HEAD_KEY, Row, SessionKey, Tip, pointer_keys
-from tallystick.stores.bundle_reader import MAGIC, BundleReader, lines_of
+from tallystick.stores.bundle_lines import lines_of
+from tallystick.stores.bundle_reader import MAGIC, BundleReader
 from tallystick.stores.checkpoints import NoLog
 
 TYPE_CHECKING = False
@@ -44,7 +45,11 @@ class BundleStore:
         self.url = path
         self.log = NoLog()
         reader = BundleReader(lines_of(path), where=path)
+        if reader.head is None:
+            raise InputError("it shows that a task has no session, and holds none", where=path, advice="notch verify")
         self.ledger_id = reader.ledger_id
+        self.head: Head = reader.head
+        """The head that it leads to."""
         self._rows: list[Row] = []
         self._pointers: dict[str, int] = {}
         self._edge = Edge()

@@ -9,7 +9,7 @@ from tallystick.proof.encoding import decode_decimal, quoted
 from tallystick.proof.headmap import map_key
 from tallystick.proof.keys import LOG_TYPES, VerifierKey
 from tallystick.proof.merkle import Edge, leaf_hash
-from tallystick.proof.note import SignedNote
+from tallystick.proof.note import SignedNote, UnsignedError
 from tallystick.proof.policy import Policy
 from tallystick.stores.checkpoints import checkpoints, epoch_of, origin_of
 from tallystick.stores.log_faults import log_faults
@@ -97,7 +97,8 @@ def read_against(data: bytes, ledger_id: str, trusted: Iterable[Trusted] | Polic
     """The checkpoint that a note holds, once one of the trusted keys is known to have signed it.
 
     With None the signature is not looked at. Raises InputError where it is no checkpoint of that ledger,
-    CheckFailedError where no trusted key signed it, or only one that had retired by then.
+    UnsignedError where no trusted key signed it, CheckFailedError where a signature does not hold or only a key
+    signed it that had retired by then.
     """
     note = SignedNote.parse(data)
     checkpoint = Checkpoint.parse(note.text)
@@ -122,7 +123,7 @@ def _signers(note: SignedNote, checkpoint: Checkpoint, ledger_id: str, trusted: 
         if key is not None:
             keys[key] = one.until
     if not keys:
-        raise CheckFailedError(f"none of the keys given signs for {checkpoint.origin}")
+        raise UnsignedError(f"none of the keys given signs for {checkpoint.origin}")
     signed = [verified.key for verified in note.verify(keys)]
     counting = [key for key in signed if (until := keys[key]) is None or checkpoint.size <= until]
     if not counting:
