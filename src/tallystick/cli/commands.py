@@ -44,6 +44,7 @@ GROUPS = {
         "import": Listed("exchange", "record what a file says: a test report, a bundle, a session of scafld"),
         "export": Listed("exchange", "write a task's session to a file"),
         "erase": Listed("erase", "take a part of an entry out for good, with a record of it"),
+        "copy": Listed("copy", "copy a ledger to another store, where it goes on as the same one"),
         "backup": Listed("exchange", "copy the whole ledger into a new file"),
     },
     "Set up": {

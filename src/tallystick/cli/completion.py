@@ -41,7 +41,7 @@ def _kind(action: argparse.Action) -> str:
         return TASKS
     if action.dest == "criterion":
         return CRITERIA
-    return FILES if "FILE" in metavar or metavar in ("SPEC.md", "URL") else NOTHING
+    return FILES if "FILE" in metavar or metavar in ("SPEC.md", "URL", "FROM", "TO") else NOTHING
 
 
 class Offered:

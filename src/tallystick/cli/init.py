@@ -7,6 +7,8 @@ import os
 from tallystick.cli.context import open_ledger
 from tallystick.cli.parser import Command
 from tallystick.cli.terminal import print_json
+from tallystick.errors import InputError
+from tallystick.ledger import Ledger
 from tallystick.location import work_tree_root
 
 TYPE_CHECKING = False
@@ -18,11 +20,15 @@ PLAN = "tallystick.toml"
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-plan", action="store_true", help=f"do not write a first {PLAN}")
+    parser.add_argument(
+        "--id",
+        metavar="LEDGER_ID",
+        help="make it the ledger with this id, which is to be copied here: it must be empty",
+    )
 
 
 def _init(options: argparse.Namespace) -> int:
-    with open_ledger(options, write=True) as ledger:
-        ledger_id, url = ledger.ledger_id, ledger.url
+    ledger_id, url = _make(options)
     root = work_tree_root(os.getcwd()) or os.getcwd()
     plan = os.path.join(root, PLAN)
     written = not options.no_plan and not os.path.exists(plan)
@@ -38,6 +44,23 @@ def _init(options: argparse.Namespace) -> int:
     if written:
         print(f"wrote {os.path.relpath(plan)}: look at it, then notch run -c CRITERION")
     return 0
+
+
+def _make(options: argparse.Namespace) -> tuple[str, str]:
+    """(id, URL) of the ledger. Raises InputError for an id that none can have, or a ledger that keeps its own."""
+    wanted = options.id
+    if wanted is None:
+        with open_ledger(options, write=True) as ledger:
+            return ledger.ledger_id, ledger.url
+    if len(wanted) != 32 or set(wanted) - set("0123456789abcdef"):
+        raise InputError(f"{wanted!r} is no ledger's id", advice="it is 32 hex digits: notch init prints it")
+    with Ledger.open(options.ledger, random=lambda _: bytes.fromhex(wanted)) as ledger:
+        if ledger.ledger_id != wanted:
+            take_over = getattr(ledger.store, "take_over", None)
+            if take_over is None:
+                raise InputError("a bundle keeps its id", where=ledger.url)
+            take_over(wanted)
+        return wanted, ledger.url
 
 
 COMMANDS = {"init": Command(_arguments, _init, "  notch init")}

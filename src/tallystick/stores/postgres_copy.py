@@ -37,7 +37,7 @@ def take_over(connection: Connection, ledger_id: str, where: str) -> None:
         raise StoreUnavailableError(
             f"the ledger there is empty and has another id; only a member of {OWNER} can make it this one",
             where=where,
-            advice=f"have one run notch init --id {ledger_id} with that URL",
+            advice=f"have one run notch init --id {ledger_id} --ledger with that URL",
         ) from None
     connection.execute("LOCK TABLE tallystick.session IN SHARE ROW EXCLUSIVE MODE")
     row = connection.execute(_IS_EMPTY).fetchone()

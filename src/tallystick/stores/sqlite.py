@@ -21,6 +21,7 @@ from tallystick.stores.sqlite_connection import (
     abandon,
     connect_reader,
     connect_writer,
+    file_identity,
     require_sqlite,
     roll_back,
     store_error,
@@ -99,12 +100,14 @@ class SqliteStore(SqliteReader):
             raise StoreUnavailableError("this file is not a ledger", where=path, advice="name another file")
         if not exists and not create:
             raise NotFoundError("no ledger here", where=path, advice="notch init makes one")
-        if exists and (found := self._read_id()):
-            return found
-        if not create:
+        found = self._read_id() if exists else ""
+        if not found and not create:
             raise NotFoundError("the file is empty", where=self.path, advice="notch init makes a ledger")
-        self._create(random)
-        return self._read_id()
+        if not found:
+            self._create(random)
+            found = self._read_id()
+        self._file = file_identity(self.path)
+        return found
 
     def _read_id(self) -> str:
         try:
@@ -154,6 +157,15 @@ class SqliteStore(SqliteReader):
             raise StoreUnavailableError(self._unusable, where=self.path, advice="open it again")
 
     # --- writing
+
+    def _require_in_place(self) -> None:
+        """Raises StoreUnavailableError where what is written would be gone once the file is closed."""
+        if file_identity(self.path) != self._file:
+            raise StoreUnavailableError(
+                "the ledger's file was removed or replaced while it was in use; nothing of this was recorded",
+                where=self.path,
+                advice="put it back, or restore a backup",
+            )
 
     def append(
         self,
@@ -221,6 +233,7 @@ class SqliteStore(SqliteReader):
                 connection.execute("BEGIN IMMEDIATE")
                 batch = SqliteBatch(connection, self.ledger_id, self._clock(), self._sessions, self._written)
                 batch.perform(requests)
+                self._require_in_place()
                 committing = True
                 connection.execute("COMMIT")
                 self._sessions.update(batch.created)
@@ -247,6 +260,7 @@ class SqliteStore(SqliteReader):
                 connection = self._writer or self._open_writer()
                 connection.execute("BEGIN IMMEDIATE")
                 result = work(connection)
+                self._require_in_place()
                 connection.execute("COMMIT")
             except BaseException as error:
                 if connection is not None and connection.in_transaction:
@@ -305,7 +319,7 @@ class SqliteStore(SqliteReader):
         """See `CopyTarget.take_over`."""
         from tallystick.stores.sqlite_copy import take_over
 
-        self._write(lambda connection: take_over(connection, ledger_id))
+        self._write(lambda connection: take_over(connection, ledger_id, self.path))
         self.ledger_id = ledger_id
 
     def take(self, pieces: Sequence[Piece]) -> None:

@@ -24,11 +24,11 @@ _IS_EMPTY = (
 )
 
 
-def take_over(connection: sqlite3.Connection, ledger_id: str) -> None:
+def take_over(connection: sqlite3.Connection, ledger_id: str, where: str) -> None:
     """See `CopyTarget.take_over`. In the caller's transaction."""
     (is_empty,) = connection.execute(_IS_EMPTY).fetchone()
     if not is_empty:
-        raise InputError("the ledger is not empty, so it keeps its id")
+        raise InputError("the ledger is not empty, so it keeps its id", where=where)
     connection.execute("DROP TRIGGER ledger_no_update")
     connection.execute("UPDATE ledger SET ledger_id = ? WHERE number = 1", (ledger_id,))
     connection.execute(TRIGGERS["ledger_no_update"])

@@ -1,0 +1,556 @@
+"""A ledger that moves: SQLite to PostgreSQL and back, interrupted, refused, and what goes along."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from support.checkpoints import SignerUnderTest, all_faults
+from support.contract import ENTRY, STORES, StoreUnderTest, nothing_written
+from support.sessions import entries as random_entries
+from tallystick import (
+    CheckFailedError,
+    Entry,
+    IdempotencyConflict,
+    InputError,
+    Ledger,
+    NotFoundError,
+    StoreUnavailableError,
+    TamperedError,
+)
+from tallystick.capture.proved import digest_of
+from tallystick.exchange import copy_session, copying
+from tallystick.exchange.bundle import write_bundle
+from tallystick.exchange.copying import Copied, copy
+from tallystick.opening import open_store
+from tallystick.stores.bundle import open_bundle
+from tallystick.stores.checkpoints import checkpoints
+
+LARGE = os.urandom(600_000).hex().encode()
+PROVED = Entry(
+    type="criterion",
+    criterion_id="ac1",
+    status="pass",
+    command="pytest -q",
+    details={"run": {"started": 1}, "content": {"inputs": "ab" * 32}},
+)
+
+
+@pytest.fixture(params=sorted(STORES))
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreUnderTest]:
+    """A store of each kind to copy into."""
+    (tmp_path / "target").mkdir()
+    with STORES[request.param](tmp_path / "target") as under_test:
+        yield under_test
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Ledger]:
+    """An empty ledger in a file."""
+    with Ledger.open(str(tmp_path / "source.db")) as ledger:
+        yield ledger
+
+
+def fill(ledger: Ledger, signer: SignerUnderTest | None = None) -> None:
+    """A ledger with something of everything."""
+    ledger.append("t", [ENTRY, Entry(type="run", output=LARGE), PROVED], idempotency_key="first")
+    many = [Entry(type=f"type{n % 40}", criterion_id=f"ac{n % 60}", phase_id=f"p{n % 3}") for n in range(700)]
+    ledger.append("many", many)
+    if signer:
+        signer.sign(ledger)
+    ledger.append("t", Entry(type="run", reason="a secret", output=LARGE[:100_000]), idempotency_key="second")
+    ledger.append("u/ü", ENTRY)
+    if signer:
+        signer.sign(ledger)
+    ledger.erase("t", 4, ["text", "output"], reason="leaked")
+    ledger.append("many", Entry(type="phase", phase_id="p1"))
+
+
+def move(source: Ledger, target: Ledger, *tasks: str, beside: bool = False) -> Copied:
+    return copy(source.store, target.store, tasks, beside=beside)  # type: ignore[arg-type]
+
+
+def heads(ledger: Ledger) -> list[tuple[str, str, str]]:
+    return sorted((one.ledger_id, one.task_id, str(one.head)) for one in ledger.tasks())
+
+
+def equal(one: Ledger, other: Ledger) -> bool:
+    """Whether two ledgers verify and hold the same, as far as anybody who reads them can see."""
+    assert all_faults(one) == all_faults(other) == []
+    assert one.ledger_id == other.ledger_id
+    for key in one.store.sessions():
+        names = {"ledger_id": key.ledger_id}
+        assert one.session(key.task_id, **names) == other.session(key.task_id, **names)
+        assert one.state(key.task_id, **names) == other.state(key.task_id, **names)
+    notes = [[(c.leaf, c.node, c.note, c.key) for c in checkpoints(ledger.store.log)] for ledger in (one, other)]
+    return heads(one) == heads(other) and notes[0] == notes[1]
+
+
+def foreign_session(folder: Path, ledger: Ledger) -> Ledger:
+    """Another ledger, one of whose sessions the ledger keeps."""
+    other = Ledger.open(str(folder / "foreign.db"))
+    other.append("t", [ENTRY, Entry(type="run", output=LARGE)])
+    key = other.store.find("t")
+    ledger.store.adopt(other.store, key)  # type: ignore[attr-defined]
+    return other
+
+
+def test_there_and_back_it_is_the_same_ledger(tmp_path: Path, source: Ledger, target: StoreUnderTest) -> None:
+    signer = SignerUnderTest(tmp_path / "home")
+    fill(source, signer)
+    foreign_session(tmp_path, source).close()
+    middle = target.open()
+    done = move(source, middle)
+    assert (done.ledger_id, done.sessions, done.moved, done.entries) == (source.ledger_id, 4, 4, 709)
+    assert done.checkpoints == 2
+    assert middle.ledger_id == source.ledger_id
+    assert equal(source, middle)
+    back = Ledger.open(str(tmp_path / "back.db"))
+    assert move(middle, back).entries == 709
+    assert equal(middle, back)
+    assert move(middle, back).moved == move(source, middle).entries == 0
+    assert back.output("t", 2) == LARGE
+    assert back.entry("t", 4).erased == ("text", "output")
+    back.close()
+    assert target.reopen().ledger_id == source.ledger_id
+
+
+def test_it_goes_on_there(tmp_path: Path, source: Ledger, target: StoreUnderTest) -> None:
+    signer = SignerUnderTest(tmp_path / "home")
+    fill(source, signer)
+    move(source, target.open())
+    there = target.reopen()
+    assert there.append("t", ENTRY).position == 6
+    assert there.append("new", ENTRY).position == 1
+    assert signer.sign(there).size == 3
+    assert all_faults(there) == []
+    assert there.head_proof("new").position == 1
+    assert there.state("many").criteria["ac59"].position == 660
+    # The way back brings what is new.
+    assert move(there, source).entries == 2
+    assert equal(there, source)
+    assert signer.make(source) is not None
+
+
+def test_idempotency_keys_go_along(source: Ledger, target: StoreUnderTest) -> None:
+    fill(source)
+    there = target.open()
+    move(source, there)
+    first = [ENTRY, Entry(type="run", output=LARGE), PROVED]
+    assert there.append("t", first, idempotency_key="first") == source.root_at("t", 3)
+    with pytest.raises(IdempotencyConflict):
+        there.append("t", ENTRY, idempotency_key="first")
+    # What was erased is no longer compared.
+    assert there.append("t", ENTRY, idempotency_key="second") == source.root_at("t", 4)
+
+
+def test_pages_of_keys_go_along(source: Ledger, target: StoreUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copy_session, "KEY_ROWS", 3)
+    monkeypatch.setattr(copy_session, "PIECE_ROWS", 1)
+    for batch in range(8):
+        source.append("t", [ENTRY] * 100, idempotency_key=f"key{batch}")
+    there = target.open()
+    move(source, there)
+    for batch in range(8):
+        head = there.append("t", [ENTRY] * 100, idempotency_key=f"key{batch}")
+        assert head == source.root_at("t", 100 * batch + 100)
+    assert there.head("t").position == 800
+
+
+def test_the_index_of_proofs_goes_along(source: Ledger, target: StoreUnderTest) -> None:
+    fill(source)
+    there = target.open()
+    move(source, there)
+    ((key, position),) = there.store.proofs(digest_of(PROVED))
+    assert (key.task_id, position) == ("t", 3)
+
+
+def test_named_tasks_alone(source: Ledger, target: StoreUnderTest, tmp_path: Path) -> None:
+    fill(source, SignerUnderTest(tmp_path / "home"))
+    there = target.open()
+    assert move(source, there, "u/ü", "t", "t").entries == 6
+    assert there.ledger_id == source.ledger_id
+    assert [one.task_id for one in there.tasks()] in (["t", "u/ü"], ["u/ü", "t"])
+    assert there.store.log.size() == 0
+    assert all_faults(there) == []
+    with pytest.raises(NotFoundError, match="nosuch"):
+        move(source, there, "nosuch")
+    # The rest follows, and the checkpoints with it.
+    assert move(source, there).checkpoints == 2
+    assert equal(source, there)
+
+
+def test_an_empty_session_and_an_empty_ledger(source: Ledger, target: StoreUnderTest) -> None:
+    there = target.open()
+    assert move(source, there) == Copied(source.ledger_id, 0, 0, 0, 0)
+    source.import_session(source_session())
+    assert move(source, there).moved == 1
+    assert move(source, there).moved == 0
+    assert equal(source, there)
+    assert there.append("empty", ENTRY).position == 1
+
+
+def source_session() -> Any:
+    from tallystick.model import new_session
+
+    return new_session("empty", "2026-01-01T00:00:00Z")
+
+
+# --- interrupted, or going on
+
+
+def test_what_is_new_follows(source: Ledger, target: StoreUnderTest, tmp_path: Path) -> None:
+    signer = SignerUnderTest(tmp_path / "home")
+    there = target.open()
+    for turn in range(4):
+        source.append("t", [PROVED, Entry(type=f"type{turn}", reason="r", criterion_id=f"ac{turn}")] * (turn + 1))
+        source.append(f"task{turn}", ENTRY, idempotency_key="k")
+        if turn % 2:
+            signer.sign(source)
+        if turn == 2:
+            source.erase("t", 2, ["text"], reason="leaked")
+        move(source, there)
+        assert equal(source, there)
+    assert there.entry("t", 2).erased == ("text",)
+    assert there.entry("t", 2).entry.reason == ""
+
+
+def test_it_goes_on_where_it_was_interrupted(
+    source: Ledger, target: StoreUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every transaction of the copy, and once in the middle of each."""
+    monkeypatch.setattr(copy_session, "PIECE_ROWS", 1)
+    monkeypatch.setattr(copying, "PIECES", 1)
+    fill(source, SignerUnderTest(tmp_path / "home"))
+    there = target.open()
+
+    class Interrupted(Exception):
+        pass
+
+    def progress(done: int, total: int) -> None:
+        assert done <= total
+        raise Interrupted
+
+    moved = 0
+    for _ in range(20):
+        try:
+            copy(source.store, there.store, progress=progress)  # type: ignore[arg-type]
+        except Interrupted:
+            moved += 1
+            assert [fault for fault in all_faults(there) if "redaction" not in fault.what] == []
+        else:
+            break
+    assert moved == 4
+    assert equal(source, there)
+
+
+@pytest.mark.parametrize("step", ["prepare", "finish"])
+def test_checkpoints_go_on_where_they_were_interrupted(
+    source: Ledger, target: StoreUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    fill(source, SignerUnderTest(tmp_path / "home"))
+    there = target.open()
+    log = there.store.log
+    real = getattr(log, step)
+
+    def interrupted(*args: Any, **names: Any) -> bool:
+        done: bool = real(*args, **names)
+        raise KeyboardInterrupt if done else AssertionError
+
+    monkeypatch.setattr(log, step, interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            move(source, there)
+    monkeypatch.undo()
+    move(source, there)
+    assert equal(source, there)
+
+
+def test_what_is_prepared_and_not_signed_goes_along(source: Ledger, target: StoreUnderTest, tmp_path: Path) -> None:
+    """The key remembers that it was about to sign it, so without it there it would sign nothing more."""
+    signer = SignerUnderTest(tmp_path / "home")
+    fill(source, signer)
+    finish = type(source.store.log).finish
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source.store.log, "finish", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            signer.make(source)
+    assert finish is type(source.store.log).finish
+    pending = source.store.log.pending()
+    assert pending is not None
+    there = target.open()
+    move(source, there)
+    assert there.store.log.pending() == pending
+    assert move(source, there).moved == 0
+    assert signer.make(there) is not None
+    assert all_faults(there) == []
+    assert there.store.log.size() == 3
+    # The way back finishes it there, too.
+    assert move(there, source).checkpoints == 1
+    assert equal(there, source)
+
+
+def test_what_is_appended_meanwhile_comes_with_the_next_copy(
+    source: Ledger, target: StoreUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copy_session, "PIECE_ROWS", 1)
+    monkeypatch.setattr(copying, "PIECES", 1)
+    source.append("t", [Entry(type="note", reason=f"{n}") for n in range(1200)])
+    there = target.open()
+
+    def progress(done: int, total: int) -> None:
+        del total
+        source.append("t", ENTRY)
+        if done < 600:
+            source.erase("t", 1, ["text"], reason="leaked")
+
+    copy(source.store, there.store, progress=progress)  # type: ignore[arg-type]
+    assert there.head("t") == source.root_at("t", 1200)
+    move(source, there)
+    assert equal(source, there)
+
+
+def test_an_erasure_meanwhile_is_copied_with_its_redaction(
+    source: Ledger, target: StoreUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copy_session, "PIECE_ROWS", 1)
+    monkeypatch.setattr(copying, "PIECES", 1)
+    source.append("t", [Entry(type="note", reason=f"{n}") for n in range(1200)])
+    there = target.open()
+
+    def progress(done: int, total: int) -> None:
+        del total
+        if done < 600:
+            source.erase("t", 1, ["text"], reason="copied before")
+            source.erase("t", 1100, ["text"], reason="not copied yet")
+
+    copy(source.store, there.store, progress=progress)  # type: ignore[arg-type]
+    assert equal(source, there)
+
+
+def test_somebody_appends_to_the_target_meanwhile(
+    source: Ledger, target: StoreUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copy_session, "PIECE_ROWS", 1)
+    monkeypatch.setattr(copying, "PIECES", 1)
+    source.append("t", [ENTRY] * 1200)
+    there = target.open()
+    with pytest.raises(CheckFailedError, match="somebody else"):
+        copy(source.store, there.store, progress=lambda *_: there.append("t", ENTRY) and None)  # type: ignore[arg-type, func-returns-value]
+    with pytest.raises(TamperedError, match="another history: it differs from position 512"):
+        move(source, there)
+
+
+# --- refused
+
+
+def test_another_ledger_is_refused(source: Ledger, target: StoreUnderTest) -> None:
+    fill(source)
+    there = target.open()
+    there.append("t", ENTRY)
+    with nothing_written(target), pytest.raises(InputError, match=r"another ledger is there .*--beside"):
+        move(source, there)
+    with pytest.raises(InputError, match="the same ledger"):
+        move(there, there)
+
+
+def test_beside_its_own_sessions(source: Ledger, target: StoreUnderTest, tmp_path: Path) -> None:
+    fill(source, SignerUnderTest(tmp_path / "home"))
+    there = target.open()
+    there.append("t", ENTRY)
+    for fresh, position in ((708 - 1, 1), (1, 2)):
+        done = move(source, there, beside=True)
+        assert (done.ledger_id, done.entries, done.checkpoints) == (there.ledger_id, fresh, 0)
+        assert all_faults(there) == []
+        assert there.session("t", ledger_id=source.ledger_id) == source.session("t")
+        assert there.head("t").position == position
+        there.append("t", ENTRY)
+        source.append("t", ENTRY)
+    source.store.adopt(there.store, there.store.find("t"))  # type: ignore[attr-defined]
+    assert move(source, there, beside=True).moved == 1
+    with pytest.raises(InputError, match="this very ledger"):
+        move(there, other_copy(there, tmp_path), beside=True)
+
+
+def other_copy(ledger: Ledger, folder: Path) -> Ledger:
+    copied = Ledger.open(str(folder / "other.db"))
+    move(ledger, copied)
+    return copied
+
+
+def test_two_histories_are_not_joined(source: Ledger, target: StoreUnderTest) -> None:
+    source.append("a", [ENTRY] * 3)
+    source.append("b", [ENTRY] * 3)
+    there = target.open()
+    move(source, there)
+    for ledger in (source, there):
+        ledger.append("b", Entry(type="note", reason="one of two"))
+    source.append("a", ENTRY)
+    with (
+        nothing_written(target),
+        pytest.raises(TamperedError, match=r"b at position 4: another history: .* position 4 .*nothing was written"),
+    ):
+        move(source, there)
+    with pytest.raises(TamperedError, match="b at position 4"):
+        move(there, source)
+    assert move(source, there, "a").entries == 1
+
+
+def test_two_logs_are_not_joined(source: Ledger, target: StoreUnderTest, tmp_path: Path) -> None:
+    source.append("a", ENTRY)
+    there = target.open()
+    move(source, there)
+    SignerUnderTest(tmp_path / "one").sign(source)
+    SignerUnderTest(tmp_path / "two").sign(there)
+    source.append("a", ENTRY)
+    with nothing_written(target), pytest.raises(TamperedError, match="checkpoint 1 of the target is not the one"):
+        move(source, there)
+
+
+def tamper(ledger: Ledger, statement: str) -> None:
+    """Change a file behind its triggers' backs."""
+    with sqlite3.connect(ledger.store.path) as connection:  # type: ignore[attr-defined]
+        for name in ("record_only_erased", "record_no_delete", "head_history_no_update", "state_forward"):
+            connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+        connection.execute(statement)
+    connection.close()
+
+
+DAMAGE = {
+    "a record": "UPDATE record SET record = CAST(replace(CAST(record AS TEXT), 'note', 'nope') AS BLOB)"
+    " WHERE id & 4294967295 = 700",
+    "a part": "UPDATE record SET text = x'00' WHERE id & 4294967295 = 700",
+    "a missing part": "UPDATE record SET text = NULL, text_salt = NULL WHERE id & 4294967295 = 700",
+    "a node": "UPDATE record SET node = zeroblob(32) WHERE id & 4294967295 = 700",
+    "a link": "UPDATE record SET type_before = 3 WHERE id & 4294967295 = 700",
+    "a dropped record": "DELETE FROM record WHERE id & 4294967295 = 700",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_nothing_damaged_is_copied(
+    source: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr(copy_session, "PIECE_ROWS", 1)
+    source.append("t", [Entry(type="note", reason=f"{n}") for n in range(1200)])
+    tamper(source, DAMAGE[damage])
+    with Ledger.open(str(tmp_path / "target.db")) as there:
+        with pytest.raises(TamperedError) as caught:
+            move(source, there)
+        assert (caught.value.task_id, caught.value.position) == ("t", 700)
+        assert there.head("t").position == 511
+        assert all_faults(there) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE state SET position = position + 1 WHERE key = 'tnote'", "pointer 'tnote' stands at 21"),
+        ("UPDATE state SET edge = zeroblob(length(edge)) WHERE key = ''", "the head's root is not"),
+        ("UPDATE head_history SET root = zeroblob(32)", "the head that is in checkpoint|the 1 heads kept"),
+    ],
+)
+def test_a_head_that_does_not_fit_is_not_copied(
+    source: Ledger, target: StoreUnderTest, tmp_path: Path, statement: str, words: str
+) -> None:
+    source.append("t", [Entry(type="note", reason=f"{n}") for n in range(20)])
+    SignerUnderTest(tmp_path / "home").sign(source)
+    tamper(source, statement)
+    there = target.open()
+    with pytest.raises(TamperedError, match=words):
+        move(source, there)
+    assert target.sql("SELECT count(*) FROM session") == [(0,)]
+
+
+def test_a_prefix_that_was_damaged_since_is_named(source: Ledger, target: StoreUnderTest) -> None:
+    source.append("t", [Entry(type="note", reason=f"{n}") for n in range(20)])
+    there = target.open()
+    move(source, there)
+    source.append("t", ENTRY)
+    tamper(source, "UPDATE record SET node = zeroblob(32) WHERE id & 4294967295 = 15")
+    with nothing_written(target), pytest.raises(TamperedError, match=r"t at position 15: .*tree node was changed"):
+        move(source, there)
+
+
+def test_a_ledger_that_was_open_while_its_file_became_another_one(source: Ledger, tmp_path: Path) -> None:
+    source.append("t", ENTRY)
+    path = str(tmp_path / "empty.db")
+    with Ledger.open(path) as open_before, Ledger.open(path) as there:
+        move(source, there)
+        with pytest.raises(StoreUnavailableError, match="another ledger was copied into"):
+            open_before.append("new", ENTRY)
+        assert all_faults(there) == []
+
+
+# --- bundles
+
+
+def test_a_lost_ledger_is_made_again_from_bundles(source: Ledger, target: StoreUnderTest, tmp_path: Path) -> None:
+    fill(source)
+    there = target.open()
+    for number, task_id in enumerate(("t", "many", "u/ü")):
+        path = tmp_path / f"{number}.bundle"
+        path.write_bytes(b"".join(write_bundle(source, task_id, artifacts=True)))
+        copy(open_bundle(str(path)), there.store)  # type: ignore[arg-type]
+    assert equal(source, there)
+    assert there.append("t", ENTRY).position == 6
+
+
+# --- at random
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("append"), st.sampled_from("abc"), st.lists(random_entries(extras=True), min_size=1, max_size=4)
+        ),
+        st.tuples(st.just("erase"), st.sampled_from("abc"), st.integers(1, 6)),
+        st.tuples(st.just("sign"), st.just(""), st.none()),
+        st.tuples(st.just("copy"), st.just(""), st.none()),
+    ),
+    max_size=12,
+)
+
+
+def perform(ledger: Ledger, signer: SignerUnderTest, kind: str, task_id: str, what: Any) -> None:
+    if kind == "append":
+        ledger.append(task_id, what)
+    elif kind == "sign":
+        signer.make(ledger)
+    elif kind == "erase":
+        try:
+            sealed = ledger.store.row(ledger.store.find(task_id), what)  # type: ignore[arg-type]
+            parts = [p for p in ("text", "details", "output") if getattr(sealed.sealed, f"{p}_salt")]  # type: ignore[union-attr]
+            ledger.erase(task_id, what, parts, reason="at random")
+        except (AttributeError, InputError):
+            return
+
+
+@pytest.mark.parametrize(("kind", "examples"), [("postgres", 8), ("sqlite", 25)])
+def test_whatever_it_holds(kind: str, examples: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(OPERATIONS)
+    def property_(operations: list[Any]) -> None:
+        folder = tmp_path_factory.mktemp("copied")
+        (folder / "target").mkdir()
+        signer = SignerUnderTest(folder / "home")
+        with STORES[kind](folder / "target") as target, Ledger.open(str(folder / "source.db")) as source:
+            there = target.open()
+            for operation in operations:
+                if operation[0] == "copy":
+                    move(source, there)
+                perform(source, signer, *operation)
+            move(source, there)
+            assert equal(source, there)
+            back = open_store(str(folder / "back.db"), True, False, source._clock, os.urandom)
+            copy(there.store, back)  # type: ignore[arg-type]
+            assert equal(there, Ledger(back))
+            back.close()
+
+    property_()
