@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from measure import BareAppends, Figure, entry, folder, interleaved, median, ratios, timed
+from measure import BareAppends, Figure, entry, folder, interleaved, long_session, many_tasks, median, ratios, timed
 from tallystick import Ledger
 
 ROUND = 200
@@ -73,10 +73,8 @@ def _eventsourcing(place: Path, bare: BareAppends, scale: float) -> Iterator[Fig
 
 def _late(scale: float) -> Iterator[Figure]:
     total = int(1_000_000 * scale)
-    with folder() as place, Ledger.open(str(place / "ledger.db")) as ledger:
+    with folder() as place, Ledger.open(long_session(total)) as ledger:
         bare = BareAppends(place / "bare")
-        for start in range(0, total, 10_000):
-            ledger.append("big", [entry(n) for n in range(start, start + 10_000)])
         ledger.append("small", [entry(n) for n in range(1_000)])
         early, late = [], []
         for _ in range(11):
@@ -92,9 +90,8 @@ def _many_tasks(scale: float) -> Iterator[Figure]:
     import random
 
     total = int(1_000_000 * scale)
-    with folder() as place, Ledger.open(str(place / "ledger.db")) as ledger:
+    with folder() as place, Ledger.open(many_tasks(total)) as ledger:
         bare = BareAppends(place / "bare")
-        _make_tasks(ledger, total)
         ledger.append("small", [entry(n) for n in range(1_000)])
         chance = random.Random(1)
         one, many = [], []
@@ -105,20 +102,6 @@ def _many_tasks(scale: float) -> Iterator[Figure]:
             many.append(timed(lambda picked=picked: [ledger.append(task, entry(0)) for task in picked]) / floor)
         bare.close()
     yield Figure(f"append to one of {total:,} tasks ÷ append to a small task", median(many) / median(one), "<= 1.8")
-
-
-def _make_tasks(ledger: Ledger, total: int) -> None:
-    """Tasks by threads, so that they share commits."""
-
-    def work(share: range) -> None:
-        for number in share:
-            ledger.append(f"task{number}", entry(number))
-
-    threads = [threading.Thread(target=work, args=(range(k, total, 64),)) for k in range(64)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def _threads(scale: float) -> Iterator[Figure]:

@@ -7,6 +7,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tallystick import Entry
+from tallystick import Entry, Ledger
 
 
 @dataclass
@@ -85,6 +86,47 @@ def folder() -> Iterator[Path]:
             os.chdir(before)
 
 
+_kept: dict[str, TemporaryDirectory[str]] = {}
+
+
+def _made_once(name: str, make: Callable[[Ledger], None]) -> str:
+    """The path of a ledger that takes long to make; several sections of one run use it, one after the other."""
+    if name not in _kept:
+        _kept[name] = TemporaryDirectory(dir=os.environ.get("BENCH_DIR"))
+        with Ledger.open(str(Path(_kept[name].name) / "ledger.db")) as ledger:
+            make(ledger)
+    return str(Path(_kept[name].name) / "ledger.db")
+
+
+def long_session(total: int) -> str:
+    """A ledger whose task `big` has at least so many entries."""
+
+    def make(ledger: Ledger) -> None:
+        for start in range(0, total, 10_000):
+            ledger.append("big", [entry(n) for n in range(start, min(start + 10_000, total))])
+
+    return _made_once(f"one of {total}", make)
+
+
+def many_tasks(total: int, entries: int = 1) -> str:
+    """A ledger with tasks `task0` and so on, each with at least so many entries."""
+    return _made_once(f"{total} of {entries}", lambda ledger: _make_tasks(ledger, total, entries))
+
+
+def _make_tasks(ledger: Ledger, tasks: int, entries: int) -> None:
+    """Tasks by threads, so that they share commits."""
+
+    def work(share: range) -> None:
+        for number in share:
+            ledger.append(f"task{number}", [entry(number + n) for n in range(entries)])
+
+    threads = [threading.Thread(target=work, args=(range(k, tasks, 64),)) for k in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 class BareAppends:
     """The peer of a durable append: write as many bytes to a file and fdatasync it."""
 
@@ -114,6 +156,22 @@ def command_seconds(argv: list[str], cwd: Path, env: dict[str, str] | None = Non
     """Wall seconds of a whole process, output thrown away."""
     merged = {**os.environ, **(env or {})}
     return timed(lambda: subprocess.run(argv, cwd=cwd, env=merged, capture_output=True, check=False))
+
+
+def process_seconds(argv: list[str], cwd: Path, env: dict[str, str] | None = None) -> tuple[float, float]:
+    """Wall and processor seconds of a whole process and of all that it waited for, output thrown away.
+
+    Raises CalledProcessError where it failed: a command that does not work is quick.
+    """
+    merged = {**os.environ, **(env or {})}
+    start = time.perf_counter()
+    process = subprocess.Popen(argv, cwd=cwd, env=merged, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, argv)
+    return wall, usage.ru_utime + usage.ru_stime
 
 
 def notch() -> str:
