@@ -35,6 +35,7 @@ LOG_TYPES = frozenset((ED25519, MLDSA44_COSIGNATURE))
 WITNESS_TYPES = frozenset((ED25519_COSIGNATURE, MLDSA44_COSIGNATURE))
 
 SEED_SIZE = 32
+_HEX_DIGITS = frozenset("0123456789abcdef")
 MAX_KEY_SIZE = 4096
 _PUBLIC_SIZES = {ED25519: 32, ED25519_COSIGNATURE: 32, MLDSA44_COSIGNATURE: 1312}
 _RAW_SIGNATURE_SIZES = {ED25519: 64, ED25519_COSIGNATURE: 64, MLDSA44_COSIGNATURE: 2420}
@@ -246,7 +247,7 @@ def _split_key(text: str, what: str) -> tuple[str, str, bytes]:
     decode_text(text, f"the {what}", MAX_KEY_SIZE)
     name, _, rest = text.partition("+")
     key_id, plus, encoded = rest.partition("+")
-    if not plus:
+    if not plus or len(key_id) != 8 or set(key_id) - _HEX_DIGITS:
         raise InputError(f"this is not a {what}", advice="it is spelled <name>+<8 hex digits>+<base64>")
     try:
         return check_key_name(name), key_id, base64_decode(encoded, f"the {what}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from binascii import Error as Base64Error
 from binascii import a2b_base64
 
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError
@@ -87,7 +86,7 @@ def parse_public_line(line: str) -> tuple[bytes, str]:
     encoded, _, comment = rest.partition(" ")
     try:
         public = _public_of(a2b_base64(encoded)) if kind == KEY_KIND else None
-    except Base64Error:
+    except ValueError:
         public = None
     if public is None:
         raise InputError(f"this is not an Ed25519 key of SSH: {quoted(line)}")
@@ -131,6 +130,7 @@ class _Reader:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._place = 0
 
     def number(self) -> int:
         return int.from_bytes(self._take(4), "big")
@@ -139,7 +139,8 @@ class _Reader:
         return self._take(self.number())
 
     def _take(self, count: int) -> bytes:
-        taken, self._data = self._data[:count], self._data[count:]
+        taken = self._data[self._place : self._place + count]
+        self._place += count
         if len(taken) != count:
             raise StoreUnavailableError("the ssh-agent's answer ends too early")
         return taken
