@@ -232,6 +232,7 @@ def _move(keep: Kept, folder: Path) -> None:
     keep("key", "retire", "default")
     keep("verify", bundle, table=1)
     keep("backup", copy)
+    keep("copy", copy, str(folder / "copied.db"))
     _tamper(copy)
     keep("verify", "--ledger", copy)
     keep("import", bundle, "--ledger", other, table=1)
