@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.proof.merkle import Edge, leaf_hash, tree_root
-from tallystick.proof.subtrees import append_subtree, end_node, perfect_root
+from tallystick.proof.subtrees import append_subtree, end_node, perfect_root, perfect_subtrees
 
 
 def leaves_of(count: int) -> list[bytes]:
@@ -44,3 +44,15 @@ def test_a_stored_node_that_is_another_is_noticed(height: int, data: st.DataObje
         assert perfect_root(leaves, nodes) == tree_root(leaves)
     else:
         assert perfect_root(leaves, nodes) is None
+
+
+@given(st.integers(1, 300), st.integers(0, 200))
+def test_leaves_from_anywhere_as_subtrees(before: int, count: int) -> None:
+    leaves = leaves_of(before + count)
+    slow, fast = Edge(), Edge()
+    nodes_beside(leaves[:before], slow)
+    fast.size, fast.hashes = slow.size, list(slow.hashes)
+    nodes_beside(leaves[before:], slow)
+    for width, root in perfect_subtrees(before, leaves[before:]):
+        append_subtree(fast, root, width)
+    assert (fast.size, fast.hashes) == (slow.size, slow.hashes)

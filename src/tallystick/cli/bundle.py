@@ -112,11 +112,10 @@ def verify_file(path: str, options: argparse.Namespace, trusted: object) -> dict
 
     Raises TamperedError, InputError, CheckFailedError. With keys given, all of it has to be what they signed.
     """
-    from tallystick.stores.bundle_lines import lines_of
-    from tallystick.stores.bundle_reader import verify_bundle
+    from tallystick.stores.bundle_stream import verify_bundle_file
 
     with naming(path):
-        verdict = verify_bundle(lines_of(path), where=path)
+        verdict = verify_bundle_file(path)
         found: dict[str, Any] = {
             "file": path,
             "task_id": verdict.task_id,

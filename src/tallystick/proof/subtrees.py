@@ -44,3 +44,21 @@ def append_subtree(edge: Edge, root: bytes, width: int) -> None:
         trailing >>= 1
     edge.hashes.append(node)
     edge.size += width
+
+
+def perfect_subtrees(start: int, leaves: Sequence[bytes]) -> list[tuple[int, bytes]]:
+    """(number of leaves, root) of the largest perfect subtrees that the leaves from index `start` on make up.
+
+    Appended in order to an edge of `start` leaves, they give the edge that the leaves would give. `start` is above 0.
+    """
+    found, taken = [], 0
+    while taken < len(leaves):
+        index, left = start + taken, len(leaves) - taken
+        width = min(index & -index, 1 << (left.bit_length() - 1))
+        level = leaves[taken : taken + width]
+        while len(level) > 1:
+            pairs = zip(level[::2], level[1::2], strict=True)
+            level = [sha256(b"\x01" + left_node + right_node).digest() for left_node, right_node in pairs]
+        found.append((width, level[0]))
+        taken += width
+    return found
