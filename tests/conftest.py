@@ -30,6 +30,13 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("storm" if config.getoption("--storm") else "ci")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files without a `serial` test are not even read where only those are asked for."""
+    if config.option.markexpr != "serial" or collection_path.suffix != ".py":
+        return None
+    return b"mark.serial" not in collection_path.read_bytes() or None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--storm"):
         skip = pytest.mark.skip(reason="a long storm: --storm runs it")

@@ -95,9 +95,11 @@ def test_damaged_output_is_read_without_fault(path: Path, at: int, piece: bytes,
     assert report is None or Report.from_details(report.to_details()) == report
 
 
-def test_no_source_of_the_standard_library_is_a_run() -> None:
-    files = [path for path in Path(subprocess.__file__).parent.glob("**/*.py") if "site-packages" not in path.parts]
+def test_no_source_of_the_standard_library_is_a_run(storm: bool) -> None:
+    library = Path(subprocess.__file__).parent
+    files = sorted(path for path in library.glob("**/*.py") if "site-packages" not in path.parts)
     assert len(files) > 200
+    files = files if storm else files[::5]
     taken_for_runs = [str(path) for path in files if read_console(path.read_bytes()) is not None]
     assert taken_for_runs == []
 
@@ -129,7 +131,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("piece", HOSTILE, ids=lambda piece: repr(piece[:24]))
 def test_time_is_in_proportion_to_the_output(piece: bytes) -> None:
-    output = piece * (1_000_000 // len(piece))
+    output = piece * (300_000 // len(piece))
     began = time.process_time()
     read_console(output)
-    assert time.process_time() - began < 4  # half a second here; a quadratic reader takes minutes
+    assert time.process_time() - began < 3  # a sixth of a second; a quadratic reader takes a minute

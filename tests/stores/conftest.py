@@ -8,7 +8,7 @@ from shutil import copyfile
 
 import pytest
 
-from support.contract import STORES, StoreUnderTest
+from support.contract import ENTRY, STORES, StoreUnderTest
 from support.tampering import Case, make
 from tallystick import Ledger
 
@@ -18,6 +18,21 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreUnder
     """An empty store of each kind."""
     with STORES[request.param](tmp_path) as under_test:
         yield under_test
+
+
+@pytest.fixture(params=sorted(STORES), scope="module")
+def lasting_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreUnderTest]:
+    """A store of each kind for all of a module's tests that are refused, and so leave it as it was."""
+    with STORES[request.param](tmp_path_factory.mktemp("lasting")) as under_test:
+        yield under_test
+
+
+@pytest.fixture(scope="module")
+def lasting_ledger(lasting_store: StoreUnderTest) -> Ledger:
+    """The ledger on it, with one entry of the task `t`."""
+    ledger = lasting_store.open()
+    ledger.append("t", ENTRY)
+    return ledger
 
 
 @pytest.fixture(scope="session")

@@ -222,11 +222,12 @@ def test_tasks_are_listed_with_their_heads(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("call", ["head", "state", "session", "verify", "output", "entry", "entries", "root_at"])
 @pytest.mark.parametrize("task_id", ["absent", "", "\0", "\ud800"])
-def test_an_unknown_task_is_named(store: StoreUnderTest, ledger: Ledger, call: str, task_id: str) -> None:
-    ledger.append("t", ENTRY)
+def test_an_unknown_task_is_named(
+    lasting_store: StoreUnderTest, lasting_ledger: Ledger, call: str, task_id: str
+) -> None:
     position = [1] if call in ("output", "entry", "root_at") else []
-    with refused(store, NotFoundError, "no such task"):
-        found = getattr(ledger, call)(task_id, *position)
+    with refused(lasting_store, NotFoundError, "no such task"):
+        found = getattr(lasting_ledger, call)(task_id, *position)
         list(found)
 
 

@@ -88,26 +88,29 @@ class Colour(enum.Enum):
     ],
     ids=lambda value: str(next(iter(value))) if isinstance(value, dict) else value[:24],
 )
-def test_bad_input_is_refused_whole(store: StoreUnderTest, ledger: Ledger, fields: dict[str, Any], words: str) -> None:
-    ledger.append("t", ENTRY)
+def test_bad_input_is_refused_whole(
+    lasting_store: StoreUnderTest, lasting_ledger: Ledger, fields: dict[str, Any], words: str
+) -> None:
+    store, ledger = lasting_store, lasting_ledger
+    last = ledger.head("t").position
     bad = Entry(**{"type": "note", **fields})
     with refused(store, InputError, words):
         ledger.append("t", bad)
     with refused(store, InputError, words):
         ledger.append("new task", [ENTRY, bad], idempotency_key="k")
-    assert ledger.append("t", ENTRY).position == 2
+    assert ledger.append("t", ENTRY).position == last + 1
 
 
 @pytest.mark.parametrize("given", ["a text", [1], [None], {"type": "note"}, [ENTRY, "x"], [("type", "note")]])
-def test_what_is_no_entry_is_refused(store: StoreUnderTest, ledger: Ledger, given: Any) -> None:
-    with refused(store, InputError, "is not an entry"):
-        ledger.append("t", given)
+def test_what_is_no_entry_is_refused(lasting_store: StoreUnderTest, lasting_ledger: Ledger, given: Any) -> None:
+    with refused(lasting_store, InputError, "is not an entry"):
+        lasting_ledger.append("t", given)
 
 
 @pytest.mark.parametrize("task_id", ["", "\0", "a\0b", "\ud800", "x" * 513, "é" * 257, 5, None, b"t"])
-def test_what_cannot_be_a_task_is_refused(store: StoreUnderTest, ledger: Ledger, task_id: Any) -> None:
-    with refused(store, InputError, "task id"):
-        ledger.append(task_id, ENTRY)
+def test_what_cannot_be_a_task_is_refused(lasting_store: StoreUnderTest, lasting_ledger: Ledger, task_id: Any) -> None:
+    with refused(lasting_store, InputError, "task id"):
+        lasting_ledger.append(task_id, ENTRY)
 
 
 ODD = [

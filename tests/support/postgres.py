@@ -74,8 +74,11 @@ class Shared:
     @contextmanager
     def empty_ledger(self) -> Iterator[str]:
         """The name of a database with an empty ledger, used again by the next test once it is emptied."""
-        database = self._spare.pop() if self._spare else self.new_database()
-        initialise(self.url(database))
+        if self._spare:
+            database = self._spare.pop()
+        else:
+            database = self.new_database()
+            initialise(self.url(database))
         yield database
         if empty(self, database):
             self._spare.append(database)
@@ -91,7 +94,7 @@ DECLARE
     used boolean;
 BEGIN
     FOR kind IN SELECT relname FROM pg_class WHERE relnamespace = 'tallystick'::regnamespace AND relkind = 'r'
-            AND relname NOT IN ('migration', 'ledger') LOOP
+            AND relname NOT IN ('migration', 'ledger') AND pg_relation_size(oid) > 0 LOOP
         EXECUTE format('SELECT EXISTS (SELECT FROM tallystick.%I)', kind) INTO used;
         CONTINUE WHEN NOT used;
         EXECUTE format('ALTER TABLE tallystick.%I DISABLE TRIGGER USER', kind);
