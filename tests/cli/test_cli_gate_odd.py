@@ -60,3 +60,14 @@ def test_a_file_whose_name_is_not_utf_8_is_named_where_it_moved_or_was_written(q
     verdict = quick.gate()
     assert verdict.states["tests"] == "pass"
     assert "was written while it ran" in verdict.reason("tests")
+
+
+@pytest.mark.parametrize(
+    "how", ["rm -rf .tallystick", "rm .tallystick/ledger.db", "cp .tallystick/ledger.db x; mv x .tallystick/ledger.db"]
+)
+def test_a_check_whose_ledger_is_taken_away_meanwhile_says_that_nothing_was_recorded(quick: Quick, how: str) -> None:
+    done = quick.call("check", "-j", "1", env={"DO": how})
+    assert done.returncode == 125
+    assert "removed or replaced while it was in use; nothing of this was recorded" in done.stderr
+    assert "open" not in done.stdout
+    assert not quick.gate().open if "mv" in how else quick.call("gate").returncode == 1

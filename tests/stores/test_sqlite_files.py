@@ -215,6 +215,34 @@ def test_a_damaged_file_reads_the_same_or_says_that_it_is_damaged(
     assert "damaged" in outcomes or damage is grow
 
 
+@pytest.mark.parametrize("how", ["removed", "replaced", "moved"])
+def test_nothing_is_acknowledged_that_went_into_a_file_that_is_gone(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "ledger.db"
+    with Ledger.open(str(path)) as ledger:
+        head = ledger.append("t", Entry(type="note"))
+        ledger.store.backup(str(folder / "copy"))
+        if how == "removed":
+            path.unlink()
+        elif how == "replaced":
+            (folder / "copy").replace(path)
+        else:
+            folder.rename(tmp_path / "elsewhere")
+            folder.mkdir()
+        for _ in range(2):
+            with pytest.raises(StoreUnavailableError, match="removed or replaced while it was in use"):
+                ledger.append("t", Entry(type="note"))
+        if how == "moved":
+            folder.rmdir()
+            (tmp_path / "elsewhere").rename(folder)
+            assert ledger.append("t", Entry(type="note")).position == head.position + 1
+    if how != "removed":
+        with Ledger.open(str(path)) as ledger:
+            ledger.verify()
+            assert ledger.head("t").position == (2 if how == "moved" else 1)
+
+
 def test_appending_to_a_damaged_file_never_ends_in_a_traceback(
     tmp_path: Path, one_of_everything: Path, storm: bool
 ) -> None:

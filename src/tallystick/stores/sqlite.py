@@ -328,6 +328,12 @@ class SqliteStore(SqliteReader):
 
         self._write(lambda connection: take(connection, pieces))
 
+    def close_for(self, url: str) -> None:
+        """Take nothing more from now on, whoever writes: the ledger goes on at `url`."""
+        from tallystick.stores.sqlite_moved import close_for
+
+        self._write(lambda connection: close_for(connection, url))
+
     def idempotency_keys(self, session: SessionKey, after: tuple[int, str], count: int) -> list[KeyRow]:
         """Up to `count` keys of a session behind (last position, key), in that order."""
         from tallystick.stores.sqlite_copy import idempotency_keys

@@ -105,6 +105,15 @@ def roll_back(path: str) -> None:
         connection.close()
 
 
+def file_identity(path: str) -> tuple[int, int] | None:
+    """Device and number of the file that stands at that path now; None where there is none."""
+    try:
+        told = os.stat(path)
+    except OSError:
+        return None
+    return told.st_dev, told.st_ino
+
+
 def first_of_wrong_type(rows: list[tuple[Any, ...]], kinds: str) -> tuple[Any, ...] | None:
     """The first row that has a value of the wrong type: SQLite does not look when it reads a damaged page.
 
@@ -130,7 +139,9 @@ def store_error(error: Exception, path: str) -> TallystickError:
             f"the file's tables are not those of a ledger ({error})", where=path, advice="restore a backup and compare"
         )
     if code == sqlite3.SQLITE_CONSTRAINT:
-        return TamperedError(
+        from tallystick.stores.sqlite_moved import moved_error
+
+        return moved_error(error, path) or TamperedError(
             f"the store refuses the entry, so its rows do not fit together ({error})",
             where=path,
             advice="run notch verify",
