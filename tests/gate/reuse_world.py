@@ -179,7 +179,7 @@ class World:
         if kind == "touches":
             time.sleep(0.01)  # the clock of file systems ticks that slowly
             lines = f"cp -p {path} $REUSE_CTL/kept; echo x > {path}; cp -p $REUSE_CTL/kept {path}"
-        ends = {"pass": "exit 0", "fail": "exit 1", "cut": "kill -INT $$; sleep 9", "killed": "kill -9 $PPID"}
+        ends = {"pass": "exit 0", "fail": "exit 1", "cut": "exit 130", "killed": "kill -9 $PPID"}
         (self.ctl / ("A" if criterion.run == COMMANDS[0] else "B")).write_text(f"{lines}\n{ends[outcome]}\n")
         if outcome == "killed":
             self._killed(task, criterion)
