@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from support.checkpoints import SignerUnderTest, all_faults
 from support.command import Notch, notch_argv
 from support.contract import ENTRY
 from support.postgres import PostgresUnderTest, shared_server
-from tallystick import Entry, Ledger
+from tallystick import Entry, Ledger, StoreUnavailableError
 from tallystick.cli import main
 from tallystick.stores.postgres_schema import ERASER, OWNER, READER, SEQUENCER, WRITER
 
@@ -76,6 +77,7 @@ def test_a_ledger_moves_to_a_server_and_back(tmp_path: Path, notch: Notch, sourc
         "entries": 0,
         "checkpoints": 0,
         "beside": False,
+        "closed": False,
     }
     assert "has all of it" in notch("copy", path, database).stdout
     notch("record", "--ledger", database, "-t", "t", "--type", "note", "--reason", "on the server")
@@ -182,6 +184,47 @@ def test_it_shows_how_far_it_is(tmp_path: Path, source: Ledger, monkeypatch: pyt
 class Terminal(StringIO):
     def isatty(self) -> bool:
         return True
+
+
+# --- closing the source
+
+
+def test_a_ledger_that_moved_takes_nothing_more(tmp_path: Path, notch: Notch, source: Ledger, database: str) -> None:
+    signer = SignerUnderTest(tmp_path / "home")
+    signer.sign(source)
+    path = tmp_path / "source.db"
+    said = notch("copy", "--move", path, database).stdout
+    assert f"{path} takes nothing more" in said
+    for refused in (
+        lambda: source.append("t", ENTRY),
+        lambda: source.append("new", ENTRY),
+        lambda: source.erase("t", 1, ["text"], reason="x"),
+    ):
+        with pytest.raises(StoreUnavailableError, match=r"this ledger moved to postgresql://.*name that one"):
+            refused()
+    assert "moved to" in notch("record", "--ledger", path, "-t", "t", "--type", "note", code=4).stderr
+    notch("verify", "--ledger", path)
+    assert heads(str(path)) == heads(database)
+    assert notch.json("copy", "--move", path, database)["entries"] == 0
+    notch("record", "--ledger", database, "-t", "t", "--type", "note")
+    assert "moved to" in notch("copy", database, path, code=4).stderr
+    with Ledger.open(database) as there:
+        assert signer.sign(there).size == 2
+
+
+def test_what_cannot_be_closed(tmp_path: Path, notch: Notch, source: Ledger, server: PostgresUnderTest) -> None:
+    path = tmp_path / "source.db"
+    server.open()
+    for arguments in ([path, server.url, "t"], [path, server.url, "--beside"], [server.url, tmp_path / "new.db"]):
+        notch("copy", "--move", *arguments, code=2)
+    assert source.append("t", ENTRY).position == 4
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_only_what_closes_it_may_stand_there(tmp_path: Path, source: Ledger) -> None:
+    with sqlite3.connect(tmp_path / "source.db") as connection:
+        connection.execute("CREATE TRIGGER moved_record BEFORE INSERT ON record BEGIN SELECT RAISE(IGNORE); END")
+    assert [fault.what for fault in all_faults(source)] == ["trigger moved_record does not belong to a ledger"]
 
 
 # --- roles
