@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from support.command import Notch
 from support.repository import GitRepo
+from tallystick.proof.keys import SigningKey
 
 PLAN = """\
 [criteria.a]
@@ -113,3 +116,63 @@ def test_a_second_trusted_key_that_runs_it_again_makes_it_reproduced(repo: GitRe
     newest = json.loads(log)[-1]["position"]
     notch("attest", "--entry", str(again[-1] if again else newest), "--key", "second")
     assert _state(notch, 0)["grade"] == "reproduced"
+
+
+def test_a_quorum_approves_once_enough_of_it_signed(repo: GitRepo, notch: Notch) -> None:
+    notch("key", "new", "second")
+    plan = repo.read("tallystick.toml").replace('roles = ["attest", "approve"]', 'roles = ["attest", "member"]')
+    plan += f'[keys.second]\npublic = "{notch("key", "show", "second").stdout.strip()}"\nroles = ["member"]\n'
+    plan += '[keys.both]\nmembers = ["boss", "second"]\nthreshold = "all"\nroles = ["approve"]\n'
+    repo.git("checkout", "-q", "main")
+    repo.write("tallystick.toml", plan)
+    repo.commit("two have to approve")
+    repo.git("checkout", "-q", "-B", "work")
+    repo.write("ci/y", "2\n")
+    notch("run", "-c", "a")
+    notch("attest", "--key", "boss")
+    notch("approve", "--key", "boss")
+    assert "ci/y (modified) is protected" in notch("gate", code=1).stdout
+    notch("approve", "--key", "second")
+    assert "gate open" in notch("gate").stdout
+
+
+def test_a_key_that_retired_attests_nothing_after_its_last_checkpoint(repo: GitRepo, notch: Notch) -> None:
+    notch("run", "-c", "a", "--attest")
+    notch("checkpoint")
+    line = notch("key", "retire", "boss").stdout.split()
+    plan = repo.read("tallystick.toml").replace('"approve"]', f'"approve", "checkpoint"]\nuntil = {line[-1]}')
+    repo.git("checkout", "-q", "main")
+    repo.write("tallystick.toml", plan)
+    repo.commit("boss leaves")
+    repo.git("checkout", "-q", "-B", "work")
+    notch("run", "-c", "a")
+    notch("attest")
+    assert _state(notch, 1)["ok"] is False, "whoever has the key now signs in vain"
+    repo.write("tallystick.toml", repo.read("tallystick.toml").replace("until = 1", "until = 9"))
+    assert _state(notch, 1)["ok"] is False, "[keys] are the base's"
+
+
+def test_verify_takes_the_keys_of_the_base(repo: GitRepo, notch: Notch, tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text(notch("record", "-t", "t", "--type", "note") and notch("checkpoint").stdout)
+    assert "and no [keys] on the base" in notch("verify", "--against", "../kept").stdout
+    repo.git("checkout", "-q", "main")
+    repo.write("tallystick.toml", repo.read("tallystick.toml").replace('"approve"]', '"approve", "checkpoint"]'))
+    repo.commit("boss signs checkpoints")
+    repo.git("checkout", "-q", "-B", "work")
+    assert "extends checkpoint 1, signed by tallystick/" in notch("verify", "--against", "../kept").stdout
+    stranger = {"TALLYSTICK_SIGNING_KEY": SigningKey("s", 1, b"\5" * 32).encode()}
+    forged = (tmp_path / "kept").read_text().replace("\n1\n", "\n7\n", 1)
+    blob = repo.git("hash-object", "-w", "--stdin", input=forged)
+    repo.git("notes", "--ref=tallystick", "add", "-f", "-C", blob, "HEAD")
+    assert "does not fit the text" in notch("verify", "--against", "git", code=1).stderr
+    repo.commit("another")
+    notch("checkpoint", "--to", "git")
+    assert "extends checkpoint 1, signed by" in notch("verify", "--against", "git").stdout, (
+        "the forged one is passed over"
+    )
+    notch("record", "-t", "t", "--type", "note")
+    notch("checkpoint", "--against", "git", "--to", "-", env=stranger)
+    repo.git("notes", "--ref=tallystick", "remove", "HEAD")
+    notch("record", "-t", "t", "--type", "note")
+    fresh = {**stranger, "HOME": str(tmp_path / "fresh")}
+    assert "does not fit the text" in notch("checkpoint", "--against", "git", env=fresh, code=1).stderr

@@ -11,8 +11,9 @@ from support.plans import Refused, as_toml, plans, refused_plans
 from tallystick.errors import PlanError
 from tallystick.gate.expectation import Comparison, Expectation
 from tallystick.gate.grades import Grade
-from tallystick.gate.plan import WHOLE_TREE, Criterion, Environment, GatePolicy, Plan, TrustedKey, read_plan
+from tallystick.gate.plan import WHOLE_TREE, Criterion, Environment, GatePolicy, Plan, read_plan
 from tallystick.gate.plan_reader import SIZE_LIMIT
+from tallystick.gate.trusted import TrustedKey
 
 VKEY = "ci+548c5e59+AQABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from support.plans import Refused, as_toml, plans, refused_plans
 from tallystick.errors import PlanError
-from tallystick.gate import expectation, plan, plan_reader
+from tallystick.gate import expectation, plan, plan_reader, trusted
 from tallystick.gate.grades import Grade
 from tallystick.gate.plan import Plan, read_plan
 from tallystick.model.ids import ID_LIMIT
@@ -24,10 +24,21 @@ from tallystick.model.ids import ID_LIMIT
 SCHEMA = json.loads(importlib.resources.files("tallystick.gate").joinpath("tallystick.schema.json").read_text())
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 
+MEMBER = "[keys.ci]\npublic = 'ci+548c5e59+AQABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f'\nroles = ['member']\n"
+QUORUMS = """
+[keys.two]
+members = ["ci"]
+threshold = "all"
+roles = ["approve", "member"]
+[keys.three]
+members = ["two"]
+threshold = 1
+roles = ["checkpoint"]
+"""
 READER_ALONE = re.compile(
     r"too large|no exit code|regular expression|looks like a secret|the task has no phase"
     r"|of a standing criterion|the key id of|the same key|bytes, over|cut short|verifier key|anybody can sign"
-    r"|a decimal number|signature type|the public key of"
+    r"|a decimal number|signature type|the public key of|no key or quorum above|already a member|members can never sign"
 )
 """What a schema cannot say, or could say only at a length that nobody would read."""
 
@@ -64,7 +75,8 @@ def test_the_schema_is_one() -> None:
         '[criteria.\'größe/1\']\nrun = """\na\nb"""\nenvironment = { variables = [], platform = false }',
         "[tasks.t]\nphases = []\n[tasks.u]\ntitle = ''",
         "[gate]\nbase = 'HEAD^{/a}'\nprotect = []",
-        "[keys.ci]\npublic = 'ci+548c5e59+AQABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f'\nroles = ['witness']",
+        f"{MEMBER}until = 0",
+        f"{MEMBER}{QUORUMS}",
     ],
 )
 def test_both_take_what_is_right(source: str) -> None:
@@ -133,7 +145,7 @@ def test_both_name_the_same_limits_and_words() -> None:
     definitions = SCHEMA["definitions"]
     criterion = definitions["criterion"]["properties"]
     assert criterion["grade"]["enum"] == [str(grade) for grade in Grade]
-    assert definitions["key"]["properties"]["roles"]["items"]["enum"] == list(plan.ROLES)
+    assert definitions["key"]["properties"]["roles"]["items"]["enum"] == list(trusted.ROLES)
     assert definitions["expect"]["properties"]["output"]["maxLength"] == expectation.PATTERN_LIMIT
     assert f"{expectation.OUTPUT_WINDOW:,}" in definitions["expect"]["properties"]["output"]["description"]
     assert definitions["gate"]["properties"]["flaky_passes"]["maximum"] == plan_reader.FLAKY_LIMIT
@@ -143,4 +155,6 @@ def test_both_name_the_same_limits_and_words() -> None:
     assert set(definitions["environment"]["properties"]) == set(plan.Environment.FIELDS)
     assert set(definitions["gate"]["properties"]) == set(plan.GatePolicy.FIELDS)
     assert set(definitions["task"]["properties"]) == set(plan.Task.FIELDS) - {"id"}
-    assert set(definitions["key"]["properties"]) == set(plan.TrustedKey.FIELDS) - {"name"}
+    assert set(definitions["key"]["properties"]) == set(trusted.TrustedKey.FIELDS) - {"name"}
+    assert set(definitions["quorum"]["properties"]) == set(trusted.Quorum.FIELDS) - {"name"}
+    assert definitions["key"]["properties"]["until"]["maximum"] == plan_reader.COUNT_LIMIT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from tallystick.cli.against import GIT, add_against, keys_of_base, read_against
 from tallystick.cli.parser import Command
 from tallystick.cli.terminal import print_json, table
 from tallystick.errors import InputError, StoreUnavailableError
@@ -16,12 +17,9 @@ if TYPE_CHECKING:
     import argparse
 
     from tallystick.proof.checkpoint import Checkpoint
-    from tallystick.trust.against import Against, Trusted
     from tallystick.trust.keys import Key
     from tallystick.trust.memory import Memory
     from tallystick.trust.signer import Made
-
-GIT = "git"
 
 
 def _key_arguments(parser: argparse.ArgumentParser) -> None:
@@ -163,7 +161,7 @@ def _checkpoint(options: argparse.Namespace) -> int:
         if isinstance(ledger.store.log, NoLog):
             raise StoreUnavailableError("a bundle is never written to", where=ledger.url, advice="name a ledger")
         key = required_key(options.key, ledger)
-        given = read_against(options.against, ledger).checkpoint if options.against else None
+        given = _vouched_for(options, ledger, key) if options.against else None
         memory = Memory(KeyFolder(os.environ), key, ledger.ledger_id)
         if options.every is not None:
             return _sequence(options, ledger, key, memory, given)
@@ -181,6 +179,26 @@ def _checkpoint(options: argparse.Namespace) -> int:
     elif options.to in ("-", GIT):
         sys.stdout.write(made.note)
     return 0
+
+
+def _vouched_for(options: argparse.Namespace, ledger: Ledger, key: Key) -> Checkpoint:
+    """The checkpoint that the ledger must extend: for one in a file, whoever names it vouches.
+
+    One in git notes is anybody's who can push, so somebody who is trusted must have signed it.
+    """
+    if options.against != GIT:
+        return read_against(options.against, ledger).checkpoint
+    from tallystick.stores.checkpoints import origin_of
+    from tallystick.trust.against import AnyOf, Trusted
+
+    own = [Trusted(key.verifier(origin_of(ledger.ledger_id)))]
+    base = keys_of_base()
+    if base is not None:
+        return read_against(options.against, ledger, AnyOf(own, base)).checkpoint
+    found = read_against(options.against, ledger, own, needed=False)
+    if not found.signers:
+        _say("the note was signed by another key, and no [keys] on the base say whether that is trusted")
+    return found.checkpoint
 
 
 def _sequence(options: argparse.Namespace, ledger: Ledger, key: Key, memory: Memory, given: Checkpoint | None) -> int:
@@ -223,56 +241,6 @@ def _deliver(options: argparse.Namespace, note: str) -> None:
 def _say(word: str) -> None:
     """Tell the user apart from what is printed for programs and files."""
     print(f"notch: {printable(word)}", file=sys.stderr)
-
-
-def add_against(parser: argparse.ArgumentParser, what: str) -> None:
-    """The option that names a checkpoint somebody kept."""
-    parser.add_argument("--against", metavar="git|FILE|-", help=what)
-
-
-def read_against(value: str, ledger: Ledger, trusted: object = None) -> Against:
-    """The checkpoint that the option names: in a file, from standard input, or the newest one in git notes.
-
-    Raises InputError, CheckFailedError where none of the trusted keys signed it.
-    """
-    from tallystick.trust.against import read_against as read
-
-    if value == GIT:
-        from tallystick.exchange.git_notes import REF, newest_note
-        from tallystick.workspace import Workspace
-
-        data = newest_note(Workspace.find(os.getcwd()), ledger.ledger_id)
-        if data is None:
-            raise InputError("no note holds a checkpoint of this ledger", where=REF, advice=f"git fetch origin {REF}")
-    elif value == "-":
-        from tallystick.cli.context import read_argument
-
-        data = read_argument("-", "the checkpoint")
-    else:
-        from tallystick.cli.files import read_file
-
-        data = read_file(value, ledger)
-    return read(data, ledger.ledger_id, trusted)  # type: ignore[arg-type]
-
-
-def read_trusted(options: argparse.Namespace) -> object:
-    """The keys that `--key` and `--keys` name; None where neither is given. Raises InputError."""
-    from tallystick.cli.files import read_file
-    from tallystick.trust import against
-
-    trusted: list[Trusted] = [against.Trusted.parse(vkey) for vkey in options.key]
-    if not options.keys:
-        return trusted or None
-    try:
-        found = against.read_trusted(read_file(options.keys))
-    except InputError as error:
-        where = error.where if error.where.startswith(options.keys) else f"{options.keys}: {error.where}".rstrip(": ")
-        raise InputError(error.what, where=where, advice=error.advice) from None
-    if isinstance(found, list):
-        return trusted + found
-    if trusted:
-        raise InputError("--key cannot be given beside a policy", where=options.keys, advice="add it to the file")
-    return found
 
 
 COMMANDS = {

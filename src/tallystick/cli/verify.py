@@ -27,7 +27,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--head", metavar="POSITION:ROOT", help="a head seen earlier, which the task's history must extend"
     )
-    from tallystick.cli.trust import add_against
+    from tallystick.cli.against import add_against
 
     add_against(parser, "a checkpoint seen earlier, which the whole ledger must extend")
     parser.add_argument("--key", action="append", default=[], metavar="VKEY", help="a key that may have signed it")
@@ -103,8 +103,8 @@ _NOT_OF_BUNDLES = {
 
 
 def _verify_bundles(options: argparse.Namespace) -> int:
+    from tallystick.cli.against import read_trusted
     from tallystick.cli.bundle import print_verified, verify_file
-    from tallystick.cli.trust import read_trusted
 
     for option, advice in _NOT_OF_BUNDLES.items():
         if getattr(options, option):
@@ -131,9 +131,9 @@ def _inspect(
 
 
 def _read_against(options: argparse.Namespace, ledger: Ledger) -> Against:
-    from tallystick.cli.trust import read_against, read_trusted
+    from tallystick.cli.against import keys_of_base, read_against, read_trusted
 
-    return read_against(options.against, ledger, read_trusted(options))
+    return read_against(options.against, ledger, read_trusted(options) or keys_of_base())
 
 
 def _against_json(against: Against) -> dict[str, object]:
@@ -142,7 +142,9 @@ def _against_json(against: Against) -> dict[str, object]:
 
 
 def _print_against(against: Against) -> None:
-    by = f"signed by {', '.join(against.signers)}" if against.signers else "whose signature was not checked: no --key"
+    by = "whose signature was not checked: no --key, and no [keys] on the base"
+    if against.signers:
+        by = f"signed by {', '.join(against.signers)}"
     print(paint("ok", "pass") + f"  the ledger extends checkpoint {against.checkpoint.size}, {by}")
 
 

@@ -36,18 +36,27 @@ def newest_note(workspace: Workspace, ledger_id: str) -> bytes | None:
 
     Raises InputError outside git.
     """
+    found = notes_by_age(workspace, ledger_id)
+    return found[0] if found else None
+
+
+def notes_by_age(workspace: Workspace, ledger_id: str) -> list[bytes]:
+    """Every checkpoint of that ledger among the notes that are here, the newest first. Raises InputError outside git.
+
+    Whoever can push can put any there: their signatures are not checked here.
+    """
     git = _git(workspace)
     listed = git.run("notes", f"--ref={REF}", "list").split()
-    found: tuple[tuple[int, int], bytes] | None = None
+    found: list[tuple[tuple[int, int], bytes]] = []
     for data in _blobs(git, listed[::2]):
         try:
             checkpoint = Checkpoint.parse(SignedNote.parse(data).text)
         except InputError:
             continue
         rank = (epoch_of(checkpoint.origin, ledger_id), checkpoint.size)
-        if rank[0] and (found is None or rank > found[0]):
-            found = rank, data
-    return found[1] if found else None
+        if rank[0]:
+            found.append((rank, data))
+    return [data for _, data in sorted(found, key=lambda one: one[0], reverse=True)]
 
 
 def _git(workspace: Workspace) -> Git:

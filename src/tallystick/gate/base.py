@@ -135,6 +135,17 @@ class PendingBase:
         return tip, f"no commit in common with {branch} is here (a shallow clone?), so its newest is the base"
 
 
+def plan_of_base(workspace: Workspace) -> Plan | None:
+    """The plan on the base of what is checked out; None where there is none, no commit, or no git.
+
+    Raises what `PendingBase.result` raises.
+    """
+    if not workspace.is_git:
+        return None
+    printed = workspace.git.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}", ok=(0, 1))
+    return PendingBase(workspace).result(printed.decode("ascii").strip(), None, None, changed=True).plan
+
+
 def _tasks_of(branch: str) -> Iterator[str]:
     """Which tasks a branch may stand for: `refs/remotes/origin/main` for `main`; `a/b` for itself and for `b`."""
     for prefix, of_remote in (("refs/heads/", False), ("refs/remotes/", True)):

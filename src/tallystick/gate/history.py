@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tallystick.ledger import Ledger
     from tallystick.model.header import Header
     from tallystick.model.record import Record
-    from tallystick.stores.base import Head, Row, SessionKey, Tip
+    from tallystick.stores.base import Head, Row, SessionKey, Store, Tip
 
 WINDOW = 512
 """How many of the newest entries are read at once."""
@@ -56,6 +56,11 @@ class SessionHistory:
         self._threads: dict[str, list[int]] = {}
         self._header: Header | None = None
         self._read_newest()
+
+    @property
+    def store(self) -> Store:
+        """Where the session is kept."""
+        return self._store
 
     @property
     def head(self) -> Head:

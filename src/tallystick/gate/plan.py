@@ -11,14 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from tallystick.gate.trusted import Quorum, TrustedKey
+
 PLAN_FILE = "tallystick.toml"
 """The plan's place, from the root of the work tree."""
 
 WHOLE_TREE = ("**",)
 """The inputs of a criterion that names none."""
-
-ROLES = ("attest", "checkpoint", "approve", "witness")
-"""What a key can be trusted for."""
 
 FLAKY_PASSES = 3
 
@@ -218,27 +217,6 @@ class GatePolicy(Frozen):
         return {name: value for name, value in fields.items() if value}
 
 
-class TrustedKey(Frozen):
-    """A key that is trusted, and for what. Counts only where it comes from the base."""
-
-    __slots__ = FIELDS = ("name", "public", "roles")
-
-    name: str
-    public: str
-    """A C2SP vkey: `name+hash+base64`."""
-    roles: tuple[str, ...]
-    """Of `ROLES`."""
-
-    def __init__(self, name: str, public: str, roles: tuple[str, ...]) -> None:
-        set_once(self, "name", name)
-        set_once(self, "public", public)
-        set_once(self, "roles", roles)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The key's table in a plan."""
-        return {"public": self.public, "roles": list(self.roles)}
-
-
 class Plan(Frozen):
     """A whole `tallystick.toml`, or what is in force of two."""
 
@@ -248,7 +226,8 @@ class Plan(Frozen):
     """The standing criteria, which every task has, by id."""
     tasks: Mapping[str, Task]
     gate: GatePolicy
-    keys: Mapping[str, TrustedKey]
+    keys: Mapping[str, TrustedKey | Quorum]
+    """Who is trusted for what, by name; a quorum stands behind its members."""
     advisory: bool
     """Whether nothing on a base stands behind it, so that whoever is judged could have written it."""
 
@@ -257,7 +236,7 @@ class Plan(Frozen):
         criteria: Mapping[str, Criterion] | None = None,
         tasks: Mapping[str, Task] | None = None,
         gate: GatePolicy | None = None,
-        keys: Mapping[str, TrustedKey] | None = None,
+        keys: Mapping[str, TrustedKey | Quorum] | None = None,
         advisory: bool = False,
     ) -> None:
         set_once(self, "criteria", criteria or {})

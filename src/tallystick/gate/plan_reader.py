@@ -17,20 +17,19 @@ from tallystick.gate.expectation import (
 from tallystick.gate.grades import Grade
 from tallystick.gate.plan import (
     FLAKY_PASSES,
-    ROLES,
     WHOLE_TREE,
     Criterion,
     Environment,
     GatePolicy,
     Plan,
     Task,
-    TrustedKey,
 )
 from tallystick.gate.table_reader import TableReader, did_you_mean, kind, shown
+from tallystick.gate.trusted import ROLES, Quorum, TrustedKey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from tallystick.gate.table_reader import Path, Table
@@ -266,20 +265,59 @@ class _Reader(TableReader):
             self.fail((*path, "flaky_passes"), what, f"write {FLAKY_PASSES}")
         return GatePolicy(base, self.patterns((*path, "protect"), fields.get("protect", [])), passes)
 
-    def keys(self, value: Any) -> dict[str, TrustedKey]:
-        keys: dict[str, TrustedKey] = {}
+    def keys(self, value: Any) -> dict[str, TrustedKey | Quorum]:
+        found: dict[str, TrustedKey | Quorum] = {}
         for name, fields in self.entries(("keys",), value):
-            path = ("keys", name)
-            self.known(path, self.table(path, fields), ("public", "roles"))
-            for needed, example in (("public", 'public = "…"'), ("roles", 'roles = ["attest"]')):
-                if needed not in fields:
-                    self.fail(path, f"has no {needed}", f"add {example}")
-            public = self.text((*path, "public"), fields["public"])
-            self.check((*path, "public"), plan_checks.vkey_problem(public))
-            if twin := next((other for other in keys.values() if other.public == public), None):
-                self.fail((*path, "public"), f"the same key as that of keys.{twin.name}", "name each key once")
-            keys[name] = TrustedKey(name, public, self.roles((*path, "roles"), fields["roles"]))
-        return keys
+            if "members" in self.table(("keys", name), fields):
+                found[name] = self.quorum(name, fields, found)
+            else:
+                found[name] = self.key(name, fields, found)
+        return found
+
+    def key(self, name: str, fields: Table, before: Mapping[str, TrustedKey | Quorum]) -> TrustedKey:
+        path = ("keys", name)
+        self.known(path, fields, ("public", "roles", "until"))
+        for needed, example in (("public", 'public = "…"'), ("roles", 'roles = ["attest"]')):
+            if needed not in fields:
+                self.fail(path, f"has no {needed}", f"add {example}")
+        public = self.text((*path, "public"), fields["public"])
+        self.check((*path, "public"), plan_checks.vkey_problem(public))
+        twins = (one for one in before.values() if isinstance(one, TrustedKey) and one.public == public)
+        if twin := next(twins, None):
+            self.fail((*path, "public"), f"the same key as that of keys.{twin.name}", "name each key once")
+        roles = self.roles((*path, "roles"), fields["roles"])
+        until = fields.get("until")
+        if until is not None and (type(until) is not int or not 0 <= until <= COUNT_LIMIT):
+            self.fail((*path, "until"), f"must be the number of a checkpoint, not {shown(until)}", "write until = 12")
+        return TrustedKey(name, public, roles, until)
+
+    def quorum(self, name: str, fields: Table, before: Mapping[str, TrustedKey | Quorum]) -> Quorum:
+        path = ("keys", name)
+        self.known(path, fields, ("members", "threshold", "roles"))
+        for needed, example in (("threshold", "threshold = 2"), ("roles", 'roles = ["approve"]')):
+            if needed not in fields:
+                self.fail(path, f"has no {needed}", f"add {example}")
+        members = self.texts((*path, "members"), fields["members"], plan_checks.id_problem)
+        self.distinct((*path, "members"), members)
+        if not members:
+            self.fail((*path, "members"), "a quorum of nobody", "name keys that stand above it")
+        taken = {one: q.name for q in before.values() if isinstance(q, Quorum) for one in q.members}
+        for place, member in enumerate(members):
+            if member not in before:
+                advice = did_you_mean(member, tuple(before)) or "write its table above this one"
+                self.fail((*path, "members", place), f"no key or quorum above is named {shown(member)}", advice)
+            if member in taken:
+                self.fail((*path, "members", place), f"already a member of keys.{taken[member]}", "name it in one")
+        threshold = self.threshold((*path, "threshold"), fields["threshold"], len(members))
+        return Quorum(name, members, threshold, self.roles((*path, "roles"), fields["roles"]))
+
+    def threshold(self, path: Path, value: Any, members: int) -> int:
+        value = {"all": members, "any": 1}.get(value, value) if isinstance(value, str) else value
+        if type(value) is not int or value < 1:
+            self.fail(path, f"must be a whole number from 1, any or all, not {shown(value)}", "write threshold = 2")
+        if value > members:
+            self.fail(path, f"{shown(value)} of {members} members can never sign", f"write at most {members}")
+        return int(value)
 
     def roles(self, path: Path, value: Any) -> tuple[str, ...]:
         roles = self.texts(path, value)

@@ -18,9 +18,19 @@ from tallystick.verification import Fault
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import Protocol
 
     from tallystick.ledger import Ledger
     from tallystick.stores.checkpoints import CheckpointLog
+
+if TYPE_CHECKING:
+
+    class Judge(Protocol):
+        """Whoever says whose checkpoints count."""
+
+        def check(self, note: SignedNote, checkpoint: Checkpoint, ledger_id: str) -> list[VerifierKey]:
+            """The keys that signed it and count. Raises UnsignedError, CheckFailedError."""
+
 
 _POLICY_WORDS = frozenset((b"log", b"witness", b"group", b"quorum"))
 
@@ -61,6 +71,23 @@ class Trusted(Frozen):
         return self.key.replace(name=origin) if first else None
 
 
+class AnyOf:
+    """One of these keys must have signed, or else those whom another judge trusts."""
+
+    def __init__(self, keys: Iterable[Trusted], otherwise: Judge | None = None) -> None:
+        self._keys = tuple(keys)
+        self._otherwise = otherwise
+
+    def check(self, note: SignedNote, checkpoint: Checkpoint, ledger_id: str) -> list[VerifierKey]:
+        """See `Judge.check`."""
+        try:
+            return _signers(note, checkpoint, ledger_id, self._keys)
+        except UnsignedError:
+            if self._otherwise is None:
+                raise
+        return self._otherwise.check(note, checkpoint, ledger_id)
+
+
 class Against(Frozen):
     """A checkpoint to hold a ledger to."""
 
@@ -93,7 +120,7 @@ def read_trusted(data: bytes) -> list[Trusted] | Policy:
     return found
 
 
-def read_against(data: bytes, ledger_id: str, trusted: Iterable[Trusted] | Policy | None = None) -> Against:
+def read_against(data: bytes, ledger_id: str, trusted: list[Trusted] | Policy | Judge | None = None) -> Against:
     """The checkpoint that a note holds, once one of the trusted keys is known to have signed it.
 
     With None the signature is not looked at. Raises InputError where it is no checkpoint of that ledger,
@@ -111,8 +138,10 @@ def read_against(data: bytes, ledger_id: str, trusted: Iterable[Trusted] | Polic
         return Against(checkpoint)
     if isinstance(trusted, Policy):
         signed: Iterable[VerifierKey] = trusted.check(note).logs
+    elif isinstance(trusted, list):
+        signed = AnyOf(trusted).check(note, checkpoint, ledger_id)
     else:
-        signed = _signers(note, checkpoint, ledger_id, trusted)
+        signed = trusted.check(note, checkpoint, ledger_id)
     return Against(checkpoint, tuple(f"{key.name}+{key.key_id.hex()}" for key in signed))
 
 
