@@ -44,6 +44,7 @@ class Ledger:
         self.store = store
         self._clock = clock
         self._random = random
+        self._place = store.url
 
     @classmethod
     def open(
@@ -69,7 +70,16 @@ class Ledger:
             url, word = place_for_new(os.getcwd())
             if word:
                 print(f"notch: {word}", file=sys.stderr)
-        return cls(open_store(url, create, read_only, clock, random), clock=clock, random=random)
+        ledger = cls(open_store(url, create, read_only, clock, random), clock=clock, random=random)
+        ledger._place = url
+        return ledger
+
+    def for_writing(self) -> Ledger:
+        """The same ledger opened anew, for writing, with the password that this one was opened with.
+
+        Raises what `open` raises.
+        """
+        return Ledger.open(self._place, create=False, clock=self._clock, random=self._random)
 
     @property
     def ledger_id(self) -> str:
@@ -78,7 +88,7 @@ class Ledger:
 
     @property
     def url(self) -> str:
-        """How to open it again, without a password."""
+        """Where it is: how to open it again, but for a password."""
         return self.store.url
 
     # --- writing

@@ -30,6 +30,11 @@ def line(call: Callable[[], object], kind: type[TallystickError] = StoreUnavaila
     assert "\n" not in said
     assert not [secret for secret in SECRETS if secret in said], said
     assert caught.value.advice
+    behind: BaseException | None = caught.value
+    while behind is not None:
+        told = f"{behind} {behind!r} {vars(behind)}"
+        assert not [secret for secret in SECRETS if secret in told], told
+        behind = behind.__cause__ or behind.__context__
     return said
 
 

@@ -26,6 +26,7 @@ _ENDINGS = (
 )  # fmt: skip
 _PHRASES = ("CONNECTION_STRING", "CONNECTIONSTRING", "DATABASE_URL", "DB_URL", "MONGO_URI", "REDIS_URL")
 _PASSWORD_IN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s@]*?:([^/?#\s]+)@|[?&](?:ssl)?password=([^&\s]+)")
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _NO_SECRETS = frozenset(("PWD", "OLDPWD", "SSH_AUTH_SOCK", "GPG_TTY"))
 
 
@@ -44,10 +45,13 @@ def passwords_in(value: str) -> list[str]:
     found = _PASSWORD_IN_URL.findall(value) if "://" in value else []
     if not found:
         return []
-    from urllib.parse import unquote
-
     written = [login or parameter for login, parameter in found]
-    return list(dict.fromkeys([*written, *map(unquote, written)]))
+    return list(dict.fromkeys([*written, *map(_unquoted, written)]))
+
+
+def _unquoted(text: str) -> str:
+    data = text.encode("utf-8", "surrogateescape")
+    return _PERCENT.sub(lambda found: bytes([int(found[1], 16)]), data).decode("utf-8", "surrogateescape")
 
 
 class SecretMask:

@@ -104,10 +104,14 @@ class Link:
     @classmethod
     def open(cls, target: Target, *, read_only: bool) -> Link:
         """A new connection, its settings made and checked. Raises StoreUnavailableError."""
+        failed = None
         try:
             connection = psycopg.connect(**target.parameters, autocommit=True, prepare_threshold=None)
         except psycopg.Error as error:
-            raise connect_error(error, target) from None
+            failed = connect_error(error, target)
+        if failed is not None:
+            # Not while the other one is handled: psycopg's error knows the password, and would hang on to ours.
+            raise failed
         link = cls(connection, target)
         connection.add_notice_handler(link._notice)
         try:

@@ -48,7 +48,6 @@ def _may_have_key(environ: Mapping[str, str]) -> bool:
 
 
 def _checkpoint(ledger: Ledger, environ: Mapping[str, str]) -> str | None:
-    from tallystick.ledger import Ledger
     from tallystick.trust.choice import choose_key
     from tallystick.trust.keys import KeyFolder
     from tallystick.trust.memory import Memory
@@ -61,6 +60,6 @@ def _checkpoint(ledger: Ledger, environ: Mapping[str, str]) -> str | None:
     if not ledger.store.read_only:
         made = sign_checkpoint(ledger, key, memory)
     else:
-        with Ledger.open(ledger.url, create=False) as writable:
+        with ledger.for_writing() as writable:
             made = sign_checkpoint(writable, key, memory)
     return made.note if made else None
