@@ -33,7 +33,7 @@ from tallystick.opening import open_store
 from tallystick.stores.bundle import open_bundle
 from tallystick.stores.checkpoints import checkpoints
 
-LARGE = os.urandom(600_000).hex().encode()
+LARGE = os.urandom(100_000).hex().encode() + b"x" * 1_000_000
 PROVED = Entry(
     type="criterion",
     criterion_id="ac1",
@@ -519,20 +519,21 @@ OPERATIONS = st.lists(
 
 
 def perform(ledger: Ledger, signer: SignerUnderTest, kind: str, task_id: str, what: Any) -> None:
-    if kind == "append":
-        ledger.append(task_id, what)
-    elif kind == "sign":
-        signer.make(ledger)
-    elif kind == "erase":
-        try:
-            sealed = ledger.store.row(ledger.store.find(task_id), what)  # type: ignore[arg-type]
-            parts = [p for p in ("text", "details", "output") if getattr(sealed.sealed, f"{p}_salt")]  # type: ignore[union-attr]
-            ledger.erase(task_id, what, parts, reason="at random")
-        except (AttributeError, InputError):
-            return
+    """One operation; what the ledger refuses is left out."""
+    try:
+        if kind == "append":
+            ledger.append(task_id, what)
+        elif kind == "sign":
+            signer.make(ledger)
+        elif kind == "erase":
+            kept = ledger.entry(task_id, what).entry
+            parts = {"text": kept.reason or kept.command or kept.path, "details": kept.details, "output": kept.output}
+            ledger.erase(task_id, what, [part for part, value in parts.items() if value], reason="at random")
+    except InputError:
+        return
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("postgres", 8), ("sqlite", 25)])
+@pytest.mark.parametrize(("kind", "examples"), [("postgres", 6), ("sqlite", 15)])
 def test_whatever_it_holds(kind: str, examples: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(OPERATIONS)
