@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,3 +18,11 @@ def postgres() -> Iterator[dict[str, str]]:
     name = shared.new_database()
     yield {"SERVER": shared.url(name)}
     shared.drop(name)
+
+
+@pytest.fixture
+def javascript() -> dict[str, str]:
+    """`NOTCH_VERIFIER`: the verifier that is written for Node."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    return {"NOTCH_VERIFIER": str(Path(__file__).parents[2] / "tools/notch-verify.mjs")}
