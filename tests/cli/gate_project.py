@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from support.command import Notch, notch_argv
+from support.inside import call_inside
 from support.repository import GitRepo
 
 PLAN = """\
@@ -99,14 +100,14 @@ class Project:
 
     def gate(self, *args: str, env: Mapping[str, str] | None = None) -> Verdict:
         """The gate's answer; its exit code has to fit."""
-        done = self.notch("gate", "--json", *args, check=False, env=env)
+        done = call_inside(self.root, "gate", "--json", *args, env=env)
         verdict = Verdict(json.loads(done.stdout), done.returncode)
         assert done.returncode == (3 if verdict.tampered else 0 if verdict.open else 1), done
         return verdict
 
     def why(self, criterion: str) -> str:
         """What `notch why` prints."""
-        return self.notch("why", criterion, check=False).stdout
+        return call_inside(self.root, "why", criterion).stdout
 
     @property
     def ledger(self) -> Path:

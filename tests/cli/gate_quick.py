@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from subprocess import CompletedProcess
-from tempfile import TemporaryFile
 from typing import Any
-from unittest import mock
 
 from gate_project import Verdict
 
+from support.inside import call_inside
 from support.repository import GitRepo
 from tallystick import Ledger
-from tallystick.cli import main
 
 COMMAND = 'printf "$PRINTED"; exit ${CODE:-0}'
 
@@ -44,24 +39,7 @@ class Quick:
         self, *args: str, cwd: Path | None = None, env: Mapping[str, str | None] | None = None
     ) -> CompletedProcess[str]:
         """`notch ARGS`, in this process: its exit code and what it printed. A value of None is unset."""
-        before = os.getcwd()
-        wanted = {name: value for name, value in (env or {}).items() if value is not None}
-        with mock.patch.dict(os.environ, wanted), TemporaryFile() as out, TemporaryFile() as err:
-            for name in set(env or {}) - set(wanted):
-                os.environ.pop(name, None)
-            os.chdir(cwd or self.root)
-            try:
-                with _redirected(1, out.fileno()), _redirected(2, err.fileno()):
-                    code = main(list(args))
-            finally:
-                os.chdir(before)
-            printed = [self._read(file.fileno()) for file in (out, err)]
-        assert "Traceback" not in printed[1], printed[1]
-        return CompletedProcess(args, code, *printed)
-
-    @staticmethod
-    def _read(descriptor: int) -> str:
-        return os.pread(descriptor, 1 << 20, 0).decode()
+        return call_inside(cwd or self.root, *args, env=env)
 
     def run(self, printed: str = "", code: int = 0, *args: str, env: Mapping[str, str | None] | None = None) -> int:
         """Run the check, printing that and ending so; `args` come before its own."""
@@ -89,19 +67,3 @@ class Quick:
     def ledger(self) -> Ledger:
         """The ledger; close it."""
         return Ledger.open(str(self.ledger_file))
-
-
-@contextmanager
-def _redirected(number: int, target: int) -> Any:
-    """Descriptor and Python stream of that number (1, 2) lead to `target` meanwhile."""
-    stream = sys.stdout if number == 1 else sys.stderr
-    stream.flush()
-    kept = os.dup(number)
-    os.dup2(target, number)
-    redirect: Any = redirect_stdout if number == 1 else redirect_stderr
-    try:
-        with open(number, "w", encoding="utf-8", closefd=False) as file, redirect(file):
-            yield
-    finally:
-        os.dup2(kept, number)
-        os.close(kept)

@@ -338,20 +338,20 @@ def test_rows_inserted_and_moved(case: Case) -> None:
     assert case.checked > 30
 
 
-def test_checkpoints_and_the_heads_they_are_about(case: Case) -> None:
+def test_checkpoints_and_the_heads_they_are_about(case: Case, storm: bool) -> None:
     places: set[Place] = {("", None)} | {(task, n) for task in case.keys.values() for n in (None, *range(-1, MANY + 2))}
-    for row in case.rows("checkpoint"):
+    for turn, row in enumerate(case.rows("checkpoint")):
         for column, kind, _ in COLUMNS["checkpoint"]:
-            for value in changes(row[column]):
+            for value in some(changes(row[column]), turn, storm):
                 if value != row[column]:
                     statement = f"UPDATE tallystick.checkpoint SET {column} = %s::{kind} WHERE number = %s"
                     case.edit(statement, (value, row["number"]), at=places)
         case.edit("DELETE FROM tallystick.checkpoint WHERE number = %s", (row["number"],), at=places)
-    for row in case.rows("head_history"):
+    for turn, row in enumerate(case.rows("head_history")):
         where = "WHERE session = %s AND checkpoint = %s"
         place = (row["session"], row["checkpoint"])
         for column, kind, _ in COLUMNS["head_history"]:
-            for value in changes(row[column]):
+            for value in some(changes(row[column]), turn, storm):
                 if value != row[column]:
                     statement = f"UPDATE tallystick.head_history SET {column} = %s::{kind} {where}"
                     case.edit(statement, (value, *place), at=places)

@@ -46,6 +46,7 @@ def test_an_output_of_any_size_comes_back(store: StoreUnderTest, ledger: Ledger,
     ledger.verify()
 
 
+@pytest.mark.parametrize("store", [pytest.param("postgres", marks=pytest.mark.storm), "sqlite"], indirect=True)
 def test_the_middle_of_a_huge_output_is_dropped_and_said_so(ledger: Ledger) -> None:
     block = noise(MIB)
     output = b"".join(n.to_bytes(4, "big") + block[4:] for n in range(70))
