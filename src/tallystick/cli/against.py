@@ -31,7 +31,10 @@ def read_against(value: str, ledger: Ledger, trusted: object = None, *, needed: 
     from tallystick.trust.against import read_against as read
 
     if value != GIT:
-        return read(_given(value, ledger), ledger.ledger_id, trusted)  # type: ignore[arg-type]
+        from tallystick.cli.bundle import naming
+
+        with naming("" if value == "-" else value):
+            return read(_given(value, ledger), ledger.ledger_id, trusted)  # type: ignore[arg-type]
     from tallystick.exchange.git_notes import REF, notes_by_age
     from tallystick.workspace import Workspace
 

@@ -28,6 +28,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _erase(options: argparse.Namespace) -> int:
+    if not options.reason.strip():
+        raise InputError("--reason is empty", advice="say why, for whoever finds the gap")
     with open_ledger(options, write=True) as ledger:
         position = position_of(ledger, options.task, options.entry)
         parts = options.part or _parts_of(ledger.entry(options.task, position, outputs=True))

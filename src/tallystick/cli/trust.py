@@ -98,7 +98,7 @@ def _retire_key(options: argparse.Namespace) -> int:
     with Ledger.open(options.ledger, create=False, read_only=True) as ledger:
         key, newest = folder.load(options.name), ledger.store.log.size()
         number = newest if options.at is None else options.at
-        if number < 0:
+        if not 0 <= number <= MOST_CHECKPOINTS:
             raise InputError("--at is the number of a checkpoint; 0 for none")
         with Memory(folder, key, ledger.ledger_id) as memory:
             memory.retire(number)
@@ -145,10 +145,19 @@ def _checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _interval(text: str) -> float:
-    seconds = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0) * float(text[:-1])
+    import argparse
+
+    try:
+        seconds = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0) * float(text[:-1])
+    except ValueError:
+        seconds = 0
     if not 0.1 <= seconds <= 86_400:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is no time from 0.1s to 24h, such as 10s, 5m, 1h")
     return seconds
+
+
+MOST_CHECKPOINTS = 2**53 - 1
+"""The largest number of a checkpoint that a plan can name."""
 
 
 def _checkpoint(options: argparse.Namespace) -> int:

@@ -59,11 +59,12 @@ def attest_entries(ledger: Ledger, task_id: str, positions: list[int], key: Key)
     from tallystick.recorded import StoredTree
     from tallystick.trust.statements import ATTESTATION, attest
 
+    for position in positions:
+        ledger.entry(task_id, position, outputs=False)
     session = ledger.sessions_of(task_id)[0]
     tree = StoredTree(ledger.store, session)
     leaves = {}
     for position in positions:
-        ledger.entry(task_id, position, outputs=False)
         leaves[position] = tree.leaf(position).hex()
     note = attest(key, ledger.ledger_id, task_id, leaves)
     entry = Entry(
