@@ -70,6 +70,12 @@ def test_what_is_not_met_is_told() -> None:
     ]
 
 
+def test_what_a_shell_means_by_its_exit_code_is_said() -> None:
+    expectation = Expectation(Comparison("==", 0))
+    assert expectation.unmet(127) == ["exit code 127 (command not found), expected 0"]
+    assert expectation.unmet(126) == ["exit code 126 (cannot be run), expected 0"]
+
+
 def test_another_exit_code_can_be_expected() -> None:
     expectation = Expectation(Comparison("!=", 0))
     assert expectation.unmet(1) == []

@@ -42,7 +42,7 @@ def _init(options: argparse.Namespace) -> int:
         return 0
     print(f"ledger {ledger_id} at {url.removeprefix('sqlite:///')}")
     if written:
-        print(f"wrote {os.path.relpath(plan)}: look at it, then notch run -c CRITERION")
+        print(f"wrote {os.path.relpath(plan)}: look at it, then notch check runs it and judges")
     return 0
 
 

@@ -126,21 +126,22 @@ def recorded_json(recorded: Recorded) -> dict[str, object]:
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", metavar="TASK", help="the task")
+    add_task_argument(parser)
     parser.add_argument("entry", metavar="ID|POSITION", help="digits are a position, anything else an id")
 
 
 def _show(options: argparse.Namespace) -> int:
+    task_id = task_of(options.task)
     with open_ledger(options) as ledger:
-        position = position_of(ledger, options.task, options.entry)
-        recorded = ledger.entry(options.task, position)
+        position = position_of(ledger, task_id, options.entry)
+        recorded = ledger.entry(task_id, position)
     if options.json:
         print_json(recorded_json(recorded))
         return 0
     import json
 
     entry = recorded.entry
-    print(bold(f"{printable(options.task)} #{recorded.position}") + f"  recorded {recorded.at}")
+    print(bold(f"{printable(task_id)} #{recorded.position}") + f"  recorded {recorded.at}")
     for name, value in entry.to_dict().items():
         if name == "details":
             print("details")
@@ -152,18 +153,15 @@ def _show(options: argparse.Namespace) -> int:
     if recorded.erased:
         print(f"{'erased':<12}  {', '.join(recorded.erased)}")
     if entry.output:
-        _print_output(entry.output, options)
+        _print_output(entry.output, f"notch artifact {printable(task_id)} {position}")
     return 0
 
 
-def _print_output(output: str, options: argparse.Namespace) -> None:
+def _print_output(output: str, whole: str) -> None:
     print("output")
     shown = output[-SHOWN_OUTPUT:]
     if len(shown) < len(output):
-        print(
-            f"  … {len(output) - len(shown)} characters before;"
-            f" notch artifact {options.task} {options.entry} prints all"
-        )
+        print(f"  … {len(output) - len(shown)} characters before; {whole} prints all")
     for line in shown.splitlines():
         print(f"  {printable(line)}")
 
@@ -205,8 +203,9 @@ def _artifact_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _artifact(options: argparse.Namespace) -> int:
+    task_id = task_of(options.task)
     with open_ledger(options) as ledger:
-        output = ledger.output(options.task, position_of(ledger, options.task, options.entry))
+        output = ledger.output(task_id, position_of(ledger, task_id, options.entry))
     if options.to and options.to != "-":
         from tallystick.cli.files import write_new
 
