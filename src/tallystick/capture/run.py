@@ -175,13 +175,14 @@ def run_command(
     streams: tuple[int | None, int | None, int | None] = (0, 1, 2),
     on_output: Callable[[bytes], None] | None = None,
     begin: Callable[[Entry], Head] | None = None,
+    end: Callable[[Entry], Head] | None = None,
 ) -> RunResult:
     """Run the command and record `run_started` before and the result after it.
 
     `before`: the content as it is now, where it was already looked at; it is closed. `now` gives the time that
-    many seconds from now (RFC 3339). `begin` appends the `run_started` in another way; what it raises other than a
-    TallystickError ends all this before the command runs. Raises InputError for a command that is none,
-    NotRecordedError where the ledger cannot take the entries.
+    many seconds from now (RFC 3339). `begin` and `end` append the `run_started` and the result in another way; what
+    `begin` raises other than a TallystickError ends all this before the command runs. Raises InputError for a
+    command that is none, NotRecordedError where the ledger cannot take the entries.
     """
     from tallystick.capture.executable import DigestTask
 
@@ -222,7 +223,7 @@ def run_command(
                 "content": bound,
             }
         result = masked(_result_entry(run, finished, judgement, details), mask)
-        head = ledger.append(run.task_id, result)
+        head = end(result) if end is not None else ledger.append(run.task_id, result)
         if run.criterion_id:
             from tallystick.capture.proved import remember_proof
 

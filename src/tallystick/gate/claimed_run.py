@@ -7,6 +7,7 @@ refused, judges anew, and finds the criterion running.
 from __future__ import annotations
 
 import copy
+from _thread import allocate_lock
 
 from tallystick.capture.inbox import RunControl
 from tallystick.capture.run import Run, run_command
@@ -74,6 +75,7 @@ class Bounds:
         """Whether what runs is being ended, and shows nothing."""
         self.left: set[int] = set()
         """The positions of results of ours that left products."""
+        self._claiming = allocate_lock()
         self._products = _OwnProducts(case.task_id, self.first, case.evidence.products())
         self._case = case
 
@@ -107,6 +109,25 @@ class Bounds:
         head = self.ledger.append(self.task_id, entry, expected_position=after)
         self.ours.add(head.position)
         return head
+
+    def claim(self, entry: Entry, after: int) -> Head:
+        """Append the beginning of a run of ours, unless others appended anything after that position.
+
+        What this check itself appended since does not count. Raises ConcurrencyError.
+        """
+        with self._claiming:
+            while after + 1 in self.ours:
+                after += 1
+            return self.append(entry, after=after)
+
+    def end(self, entry: Entry) -> Head:
+        """Append the result of a run of ours, with no claim of ours half-way."""
+        with self._claiming:
+            head = self.ledger.append(self.task_id, entry)
+            if "products" in entry.details["run"]:
+                self.left.add(head.position)
+            self.ours.add(head.position)
+            return head
 
     def are_ours(self, after: int, last: int) -> bool:
         """Whether nobody else appended anything after the one position, up to the other."""
@@ -177,6 +198,7 @@ class ClaimedRun:
             streams=(None, None, None),
             on_output=lambda output: self._heard(criterion, output),
             begin=lambda entry: self._claim(entry, snapshot),
+            end=bounds.end,
         )
 
     def _judge(self, finished: Finished) -> Judgement:
@@ -191,7 +213,7 @@ class ClaimedRun:
             if bounds.abandoned:
                 raise AbandonedError
             try:
-                self.started = bounds.append(entry, after=position)
+                self.started = bounds.claim(entry, position)
             except ConcurrencyError as error:
                 if bounds.are_ours(position, error.actual):
                     position = error.actual
