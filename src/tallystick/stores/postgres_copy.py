@@ -11,7 +11,7 @@ from tallystick.stores.base import HEAD_KEY
 from tallystick.stores.copying import NEW, OUTPUT, SALT, beside, has_artifact
 from tallystick.stores.postgres_schema import OWNER, partition_of, session_key
 from tallystick.stores.postgres_sql import copied, int4, int8, statements_of
-from tallystick.stores.postgres_track import INLINE_POINTERS, pack_pointers, read_pointers
+from tallystick.stores.postgres_track import fits, pack_pointers, read_pointers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class _Taking:
         """The head and the pointers: some in the head's row, the others in rows of their own."""
         piece, inline, rows = self._piece, self._inline, {}
         for name, position in piece.pointers.items():
-            if name in inline or (not self._more and len(inline) < INLINE_POINTERS):
+            if name in inline or (not self._more and fits(inline, name)):
                 inline[name] = position
             else:
                 rows[name] = position

@@ -165,14 +165,15 @@ def place_pointers(
     """
     placed, rows = inline.copy(), {}
     for key, position in moved.items():
-        if key in placed or (key not in known and _fits(placed, key)):
+        if key in placed or (key not in known and fits(placed, key)):
             placed[key] = position
         else:
             rows[key] = position
     return placed, rows
 
 
-def _fits(inline: dict[str, int], key: str) -> bool:
+def fits(inline: dict[str, int], key: str) -> bool:
+    """Whether one more pointer goes into the head's row."""
     return len(inline) < INLINE_POINTERS and sum(map(len, inline)) + len(key) <= INLINE_BYTES
 
 

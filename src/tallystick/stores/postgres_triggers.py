@@ -32,15 +32,14 @@ _THROUGH_PARENT = "BEFORE INSERT ON {table} FOR EACH STATEMENT"
 _TRUNCATE = "BEFORE TRUNCATE ON {table} FOR EACH STATEMENT"
 _APPENDED = "AFTER INSERT ON {table} REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT"
 _BACKWARD = (
-    'AFTER UPDATE ON {table} FOR EACH ROW WHEN (((new."position" < old."position")'
-    " OR (new.session <> old.session) OR (new.key <> old.key)"
-    ' OR ((new."position" > old."position") AND (NOT new.moved)) OR ((new."position" = old."position")'
-    " AND ((new.at IS DISTINCT FROM old.at) OR (new.edge IS DISTINCT FROM old.edge)"
-    " OR (new.pointers IS DISTINCT FROM old.pointers) OR (NOT (new.moved IS DISTINCT FROM old.moved))))))"
+    'AFTER UPDATE OF session, key, "position", at, edge, pointers ON {table} FOR EACH ROW'
+    ' WHEN (((new."position" <= old."position") OR (NOT new.moved)))'
 )
-"""What is no move forward. A head that moves is marked; only the mark can be taken back where it stands.
+"""What is no move forward: whatever says where a session stands changes with its position, and marks it.
 
-A trigger before the update would lock the row first, which is written ahead as well."""
+Every append reads the condition anew, so it is short. A trigger before the update would lock the row first, which
+is written ahead as well."""
+_NAMED_ANEW = "AFTER UPDATE OF session, key ON {table} FOR EACH ROW"
 _KEY_CHANGED = (
     "BEFORE UPDATE ON {table} FOR EACH ROW WHEN (((new.salt IS NOT NULL) OR (new.digest IS NOT NULL)"
     " OR (new.session <> old.session) OR (new.key <> old.key) OR (new.first <> old.first) OR (new.last <> old.last)))"
@@ -71,6 +70,7 @@ def _partition_triggers(digit: str) -> list[Trigger]:
         ("record", "record_only_erased", _UPDATE, "record_only_erased"),
         ("record", "record_no_delete", _DELETE, "refuse"),
         ("state", "state_forward", _BACKWARD, "refuse"),
+        ("state", "state_keeps_its_key", _NAMED_ANEW, "refuse"),
         ("state", "state_no_delete", _DELETE, "refuse"),
         ("head_history", "head_history_append", _APPENDED, f"head_history_append_{digit}"),
         ("head_history", "head_history_no_update", _UPDATE, "refuse"),
