@@ -18,7 +18,7 @@ help:
 	@echo "make docs    the documentation, into docs/_build/html"
 	@echo "make clean   remove .venv and what was built"
 
-demo: $(VENV)/.test $(VENV)/.lint
+demo: $(VENV)/.demo
 	@$(COMPILE)
 	@$(RUN) demo/run.sh $(ARGS)
 
@@ -56,7 +56,7 @@ $(VENV)/.package: $(VENV)/.made pyproject.toml
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.bench: $(VENV)/.package
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.bench: $(VENV)/.package
 	@echo "installing what $(@:$(VENV)/.%=%) needs"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --group $(@:$(VENV)/.%=%)
 	@touch $@
