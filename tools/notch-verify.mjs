@@ -511,7 +511,8 @@ async function verifyProof(proof, first, keys, notBefore) {
     const head = hash(fromHex(proof.root, "the root"), "the root");
     await verifyPresence(first.task_id, covered, head, proof.map, leaf.heads);
   }
-  const older = "since" in proof ? await verifySince(proof.since, checkpoint, ledger, keys) : null;
+  const kept = notBefore.includes("\n") ? parseCheckpoint(parseNote(notBefore), ledger) : null;
+  const older = "since" in proof ? await verifySince(proof.since, checkpoint, ledger, keys, kept) : null;
   const { signers, retired } = await verifySignatures(tlog.note, checkpoint, ledger, keys);
   if (keys.length && !signers.length) {
     throw failed(retired ? "the key that signed had retired before" : "none of the keys given signed the checkpoint");
@@ -519,7 +520,8 @@ async function verifyProof(proof, first, keys, notBefore) {
   if (keys.length && !proof.absent && covered < first.position) {
     throw failed(`what came after position ${covered} is covered by no signature: anybody could have added it`);
   }
-  if (notBefore) requireNotBefore(notBefore, leaf, checkpoint, older, ledger);
+  if (kept) requireExtends(checkpoint, older, kept);
+  else if (notBefore && leaf.at < normalised(notBefore)) throw failed(`its checkpoint is of ${leaf.at}, before ${notBefore}`);
   return {
     number: checkpoint.size,
     at: leaf.at,
@@ -531,7 +533,8 @@ async function verifyProof(proof, first, keys, notBefore) {
   };
 }
 
-async function verifySince(since, checkpoint, ledger, keys) {
+// The older checkpoint must be signed as the newer one is, or be the one that was kept.
+async function verifySince(since, checkpoint, ledger, keys, kept) {
   exactly(since, ["checkpoint", "consistency"]);
   const note = parseNote(since.checkpoint);
   const older = parseCheckpoint(note, ledger);
@@ -541,15 +544,12 @@ async function verifySince(since, checkpoint, ledger, keys) {
   await verifyConsistency(older.size, older.root, checkpoint.size, checkpoint.root, path);
   const { retired, signers } = await verifySignatures(note, older, ledger, keys);
   if (retired && !signers.length) throw failed("the key that signed the older checkpoint had retired before");
+  const isKept = kept && kept.origin === older.origin && kept.size === older.size && same(kept.root, older.root);
+  if (keys.length && !signers.length && !isKept) throw failed("none of the keys given signed the older checkpoint");
   return older;
 }
 
-function requireNotBefore(bound, leaf, checkpoint, older, ledger) {
-  if (!bound.includes("\n")) {
-    if (leaf.at < normalised(bound)) throw failed(`its checkpoint is of ${leaf.at}, before ${bound}`);
-    return;
-  }
-  const kept = parseCheckpoint(parseNote(bound), ledger);
+function requireExtends(checkpoint, older, kept) {
   if (kept.epoch > checkpoint.epoch || kept.size > checkpoint.size) throw failed("its checkpoint is older than the one kept");
   const proved = kept.size === checkpoint.size ? checkpoint : older;
   if (!proved || proved.size !== kept.size) throw failed(`nothing proves that it extends checkpoint ${kept.size}`);

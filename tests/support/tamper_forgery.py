@@ -194,6 +194,11 @@ def _older_signature(_: World, proof: Proof) -> None:
     proof["since"]["checkpoint"] = text[:start] + flip_text(text[start:-9]) + text[-9:]
 
 
+def _older_by_a_stranger(world: World, proof: Proof) -> None:
+    note = SignedNote.parse(proof["since"]["checkpoint"])
+    proof["since"]["checkpoint"] = str(sign(note.text, [world.stranger.signer(note.signatures[0].name)]))
+
+
 _OF_PROOFS: dict[str, Callable[[World, Proof], None]] = {
     "size_0": _sized(0),
     "size_large": _sized((1 << 53) + 1),
@@ -207,5 +212,6 @@ _OF_PROOFS: dict[str, Callable[[World, Proof], None]] = {
     "under_the_honest_id": _under_the_honest_id,
     "signed_twice": _signed_twice,
     "older_signature": _older_signature,
+    "older_by_a_stranger": _older_by_a_stranger,
     "no_since": lambda _, proof: proof.pop("since"),
 }

@@ -124,14 +124,28 @@ def verify_file(path: str, options: argparse.Namespace, trusted: object) -> dict
             "root": verdict.head.root if verdict.head else None,
             "erased": verdict.erased,
             "omitted": verdict.omitted,
-            "checkpoint": _signed(verdict, trusted, path),
+            "checkpoint": None,
         }
+        kept = _kept(options.not_before)
+        found["checkpoint"] = _signed(verdict, trusted, path, kept)
         if options.not_before:
-            _require_not_before(verdict, options.not_before, path)
+            _require_not_before(verdict, options.not_before, kept, path)
     return found
 
 
-def _signed(verdict: BundleVerdict, trusted: object, path: str) -> dict[str, Any] | None:
+def _kept(bound: str | None) -> Checkpoint | None:
+    """The checkpoint in the file that `--not-before` names; None where that is a time. Raises InputError."""
+    if not bound or not os.path.exists(bound):
+        return None
+    from tallystick.cli.files import read_file
+    from tallystick.proof.checkpoint import Checkpoint
+    from tallystick.proof.note import SignedNote
+
+    with naming(bound):
+        return Checkpoint.parse(SignedNote.parse(read_file(bound)).text)
+
+
+def _signed(verdict: BundleVerdict, trusted: object, path: str, kept: Checkpoint | None) -> dict[str, Any] | None:
     if verdict.note is None or verdict.leaf is None:
         if trusted is not None:
             raise CheckFailedError("it holds no checkpoint that a key could have signed", where=path)
@@ -155,39 +169,37 @@ def _signed(verdict: BundleVerdict, trusted: object, path: str) -> dict[str, Any
         "covered": verdict.covered,
         "newest": verdict.covered == last,
         "signers": list(against.signers),
-        "since": _older(verdict, trusted),
+        "since": _older(verdict, trusted, kept),
     }
 
 
-def _older(verdict: BundleVerdict, trusted: object) -> int | None:
-    """The number of the older checkpoint. Raises CheckFailedError where a key that was given signed another text."""
+def _older(verdict: BundleVerdict, trusted: object, kept: Checkpoint | None) -> int | None:
+    """The number of the older checkpoint, which must be signed as the newer one is, or be the one that was kept.
+
+    Raises UnsignedError, CheckFailedError.
+    """
     if verdict.since is None:
         return None
-    from contextlib import suppress
-
     from tallystick.proof.note import UnsignedError
     from tallystick.trust.against import read_against
 
     data = str(verdict.since).encode()
-    if trusted is not None:
-        with suppress(UnsignedError):
-            read_against(data, verdict.ledger_id, trusted)  # type: ignore[arg-type]
-    return read_against(data, verdict.ledger_id).checkpoint.size
+    older = read_against(data, verdict.ledger_id).checkpoint
+    try:
+        read_against(data, verdict.ledger_id, trusted)  # type: ignore[arg-type]
+    except UnsignedError:
+        if older != kept:
+            raise UnsignedError(f"none of the keys given signed the older checkpoint {older.size}") from None
+    return older.size
 
 
-def _require_not_before(verdict: BundleVerdict, bound: str, path: str) -> None:
+def _require_not_before(verdict: BundleVerdict, bound: str, kept: Checkpoint | None, path: str) -> None:
     if verdict.leaf is None or verdict.note is None:
         raise CheckFailedError("it holds no checkpoint, so nobody can say how new it is", where=path)
-    from tallystick.proof.checkpoint import Checkpoint
-    from tallystick.proof.note import SignedNote
+    if kept is not None:
+        from tallystick.proof.checkpoint import Checkpoint
 
-    if os.path.exists(bound):
-        from tallystick.cli.files import read_file
-
-        with naming(bound):
-            older = Checkpoint.parse(SignedNote.parse(read_file(bound)).text)
-        newer = Checkpoint.parse(verdict.note.text)
-        _require_extends(newer, older, verdict, path)
+        _require_extends(Checkpoint.parse(verdict.note.text), kept, verdict, path)
         return
     from tallystick.clock import format_time, parse_time
 
