@@ -119,11 +119,13 @@ def test_a_ledger_moves_to_a_server_and_back(tmp_path: Path, notch: Notch, sourc
 
 
 def test_bad_input(tmp_path: Path, notch: Notch, source: Ledger) -> None:
-    path, other = tmp_path / "source.db", tmp_path / "other.db"
+    path, other, link = (tmp_path / name for name in ("source.db", "other.db", "link.db"))
+    link.symlink_to(path)
     notch("record", "--ledger", other, "-t", "t", "--type", "note")
     for arguments, words in (
         ([path], "required: TO"),
         ([path, path], "same ledger"),
+        ([path, link, "--move"], "same ledger"),
         ([tmp_path / "none.db", other], "no ledger here"),
         ([path, tmp_path / "new.db", "nosuch"], "nosuch: no such task"),
         ([path, tmp_path / "new.db", "--beside"], "no ledger here"),

@@ -9,8 +9,8 @@ from tallystick.errors import StoreUnavailableError, TamperedError
 from tallystick.model.bulk import BulkRecord, decode_bulk
 from tallystick.model.record import Sealed, open_entry
 from tallystick.proof.known_heads import KnownHeads
-from tallystick.stores.base import tip_from
-from tallystick.stores.copying import NEW, OUTPUT, SALT, Piece
+from tallystick.stores.base import HEAD_KEY, tip_from
+from tallystick.stores.copying import NEW, OUTPUT, Piece, elsewhere
 from tallystick.stores.findings import raise_first
 from tallystick.verification import CHUNK, SessionVerification, verify_session
 
@@ -25,8 +25,9 @@ PIECE_ROWS = 4096
 PIECE_BYTES = 16 << 20
 """A piece ends with the chunk that fills it."""
 KEY_ROWS = 20_000
-SALTS = {"text": 5, "details": 7, "output": SALT}
-"""Where in a raw row the salt of each part stands; the part stands behind it."""
+DETAILS = 8
+BYTES = (1, 6, DETAILS, OUTPUT)
+"""Where in a raw row the record and its parts stand."""
 
 
 class Kept:
@@ -75,6 +76,8 @@ class SessionStream(SessionVerification):
         self._edge, self._at, self._next = tip.edge.copy(), tip.at, tip.position + 1
         into = {"c": replayer.criteria, "p": replayer.phases}
         for name, position, *_ in kept.store.state_rows(kept.key)[1]:
+            if name == HEAD_KEY and position != tip.position:
+                raise elsewhere(kept.key.task_id)
             if name[:1] == "t":
                 self._types[name[1:]] = position
             elif name[:1] in into:
@@ -103,12 +106,13 @@ class SessionStream(SessionVerification):
 
     def _gather(self, rows: list[RawRow]) -> None:
         self._rows += rows
-        self._size += sum(len(row[place]) for row in rows for place in (1, 6, 8, OUTPUT) if row[place] is not None)
+        for place in BYTES:
+            self._size += sum(map(len, filter(None, (row[place] for row in rows))))
         for row in rows:
-            record = row[1]
+            record, details = row[1], row[DETAILS]
             if b'"erases":' in record and (erases := decode_bulk(record).erases):
                 self._redacted += ((erases[0], part) for part in erases[1])
-            elif b'"status":"pass"' in record and b'"type":"criterion"' in record:
+            elif details is not None and b'"status":"pass"' in record and b'"inputs"' in details:
                 digest = digest_of(open_entry(decode_bulk(record), Sealed(*row[5:9]), outputs=False))
                 if digest:
                     self._proofs.append((digest, row[0]))

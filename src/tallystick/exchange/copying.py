@@ -8,6 +8,8 @@ into it beside its own sessions, read-only, and only where that is asked for.
 
 from __future__ import annotations
 
+import os
+
 from tallystick.errors import InputError, NotFoundError, TamperedError
 from tallystick.exchange.copy_checkpoints import LogCopy
 from tallystick.exchange.copy_session import PIECE_BYTES, PIECE_ROWS, Kept, SessionStream
@@ -68,7 +70,7 @@ def copy(
     not verify (nothing of the chunk that is wrong is copied) or the target holds another history (nothing is
     copied at all), CheckFailedError where somebody else writes to the same sessions meanwhile.
     """
-    if source.url == target.url:
+    if _place(source) == _place(target):
         raise InputError("source and target are the same ledger", where=target.url)
     wanted = list(dict.fromkeys(tasks))
     _settle_id(source, target, beside)
@@ -81,6 +83,12 @@ def copy(
     copying.run(wanted)
     checkpoints = log.run() if log is not None else 0
     return Copied(target.ledger_id, copying.sessions, copying.moved, copying.done, checkpoints)
+
+
+def _place(store: Store) -> str:
+    """Where it is: the file, by whatever name it was opened, or the URL."""
+    path = getattr(store, "path", None)
+    return store.url if path is None else os.path.realpath(path)
 
 
 def _settle_id(source: Store, target: CopyTarget, beside: bool) -> None:
