@@ -84,7 +84,7 @@ def _against_bare(place: Path, what: str, argv: list[str], target: str, rounds: 
 
 
 def _over_by_hand(scale: float) -> Iterator[Figure]:
-    rounds = max(2, int(5 * scale))
+    rounds = max(1, int(3 * scale))
     for run, what in ((SLEEPS, "waiting"), (WORKS, "computing")):
         with folder() as place:
             _repository(place, run)
@@ -105,7 +105,7 @@ def _over_by_hand(scale: float) -> Iterator[Figure]:
 
 
 def _plugin(scale: float) -> Iterator[Figure]:
-    files, rounds = 50, max(3, int(9 * scale))
+    files, rounds = 50, max(2, int(5 * scale))
     with folder() as place:
         git("init", "-q", ".", cwd=place)
         for n in range(files):
@@ -117,8 +117,7 @@ def _plugin(scale: float) -> Iterator[Figure]:
         pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         bare, ours = pytest, [*pytest, "-p", "tallystick.pytest_plugin", "--notch", "--notch-task", "t"]
         env = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        for argv in (bare, ours):
-            process_seconds(argv, place, env)
+        process_seconds(ours, place, env)
         pairs = [_in_turn(lambda argv: process_seconds(argv, place, env), ours, bare, n) for n in range(rounds)]
     for which, name in ((1, "processor time"), (0, "wall time")):
         found = [with_plugin[which] / without[which] for with_plugin, without in pairs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tallystick.errors import InputError
-from tallystick.model.record import PARTS, decode_record
+from tallystick.model.record import PARTS, record_decoder
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.note import SignedNote
 from tallystick.stores.bundle_lines import encoded, spelled
@@ -50,9 +50,10 @@ def write_bundle(
     if second is not None:
         yield spelled(second)
     yield spelled({"session": encoded(key.header)})
+    decode = record_decoder(head.position)
     for rows in ledger.store.rows(key, 1, head.position):
         for row in rows:
-            yield from _entry_lines(ledger, key, row, artifacts, left_out)
+            yield from _entry_lines(ledger, key, row, decode(row.record), artifacts, left_out)
         if progress is not None:
             progress(len(rows))
     yield spelled({"end": head.position})
@@ -87,9 +88,8 @@ def _since(ledger: Ledger, proof: HeadProof, text: str | None) -> Since | None:
 
 
 def _entry_lines(
-    ledger: Ledger, key: SessionKey, row: Row, artifacts: bool, left_out: frozenset[str]
+    ledger: Ledger, key: SessionKey, row: Row, record: Any, artifacts: bool, left_out: frozenset[str]
 ) -> Iterator[bytes]:
-    record = decode_record(row.record)
     fields: dict[str, Any] = {"record": encoded(row.record)}
     pieces: Iterable[bytes] = ()
     for part in PARTS:
