@@ -11,9 +11,11 @@ from urllib.parse import quote
 import pytest
 
 from support.appenders import Appenders, acknowledged, check
+from support.checkpoints import SignerUnderTest, all_faults
 from support.contract import ENTRY
 from support.postgres import PASSWORD, Server, Servers, servers
 from tallystick import Ledger, StoreUnavailableError
+from tallystick.proof.checkpoint import Checkpoint
 
 
 class Pair:
@@ -94,6 +96,28 @@ def test_a_commit_whose_standby_nobody_waited_for_is_not_done(pair: Pair) -> Non
         assert sorted(heads) == [1, 2]
         assert [state.head.position for state in ledger.tasks()] == [2, 1]
         ledger.verify()
+
+
+def test_a_checkpoint_whose_commits_nobody_waited_for_is_not_signed_twice(pair: Pair, tmp_path: Path) -> None:
+    """Each of its transactions is done again until a standby has it; what it signs stays one."""
+    signer = SignerUnderTest(tmp_path / "config")
+    with Ledger.open(pair.url) as ledger:
+        ledger.append("signed", ENTRY)
+        pair.standby.stop()
+        made: list[Checkpoint] = []
+        signing = threading.Thread(target=lambda: made.append(signer.sign(ledger)), daemon=True)
+        signing.start()
+        for _ in range(3):
+            wait_until(lambda: len(waiting(pair.primary)) == 1)
+            cancel(pair.primary)
+        wait_until(lambda: len(waiting(pair.primary)) == 1)
+        assert made == []
+        pair.standby.start()
+        signing.join(60)
+        (checkpoint,) = made
+        assert ledger.store.log.size() == checkpoint.size
+        assert ledger.store.log.pending() is None
+        assert all_faults(ledger) == []
 
 
 def test_nobody_confirms_for_too_long(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -256,7 +256,8 @@ class PostgresStore(PostgresReader):
     def _commit(self, track: Track, requests: list[Request]) -> None:
         """Commit the group, however often that has to be tried. Raises what no further attempt can change."""
         locked = track.standing is None or track.locking or _needs_lock(requests)
-        patience, misses, sent = None, 0, False
+        patience, misses = None, 0
+        sent = any(request.work.attempts for request in requests)
         while True:
             try:
                 self._attempt(track, requests, locked=locked)
@@ -276,7 +277,10 @@ class PostgresStore(PostgresReader):
                     raise (UnknownOutcome(error.what) if sent else nothing_recorded(error)) from None
             except (Interrupted, psycopg.Error) as error:
                 if isinstance(error, psycopg.Error) and not is_passing(error):
-                    raise store_error(error, self._target) from None
+                    found = store_error(error, self._target)
+                    if sent and isinstance(found, StoreUnavailableError):
+                        raise UnknownOutcome(found.what) from None
+                    raise found from None
                 sent = True
                 self._pool.drop_idle()
                 patience = patience or Patience(self._retry_seconds)
@@ -343,10 +347,18 @@ class PostgresStore(PostgresReader):
         """
         self._require_writable()
 
+        again = False
+
         def transact(link: Link) -> T:
+            nonlocal again
             link.unconfirmed = False
             with link.connection.transaction():
                 link.query(f"SELECT {SYNCHRONOUS.format(local='true')}")
+                if again:
+                    # Where it was done before, nothing is left to write, and a commit that wrote nothing does not
+                    # wait for a standby; with this it waits for all that came before it.
+                    link.query("SELECT pg_catalog.pg_logical_emit_message(true, 'tallystick', '')")
+                again = True
                 result = work(link.connection)
             if link.unconfirmed:
                 raise Interrupted("no standby confirmed the commit")
