@@ -54,12 +54,12 @@ def test_detect(data: bytes, format: str) -> None:
     [
         (b"", "an empty file"),
         (b" \n", "an empty file"),
-        (b"all 5 tests passed\n", "no report format that is known"),
+        (b"all 5 tests passed\n", "it begins like none of the known formats"),
         (b"{}", "neither reportFormat nor runs"),
-        (b"[]", "no report format that is known"),
+        (b"[]", "it begins like none of the known formats"),
         (b'{"runs"', "not valid JSON"),
         (b'{"a":' + b"[" * 50_000, "nested too deeply"),
-        (b"\x00\x01\x02", "no report format that is known"),
+        (b"\x00\x01\x02", "it begins like none of the known formats"),
     ],
 )
 def test_what_is_no_report(data: bytes, says: str) -> None:

@@ -15,7 +15,7 @@ def manipulated(world: World, edit: dict[str, Any]) -> Lines:
     """The lines of the bundle after the manipulation that `edit` names."""
     lines = list(world.bundles[edit.get("base", "t")])
     op, number, path = edit["op"], edit.get("line", 0), edit.get("path", [])
-    simple = {
+    simple: dict[str, Callable[[], Lines]] = {
         "flip64": lambda: edited(lines, number, path, flip_base64),
         "fliphex": lambda: edited(lines, number, path, flip_hex),
         "add": lambda: edited(lines, number, path, lambda value: value + edit["by"]),

@@ -36,13 +36,13 @@ def detect_format(data: bytes, filename: str = "") -> str:
     for name, detects in _DETECTORS:
         if detects(data, filename):
             return name
-    from tallystick.reports import detect
+    from tallystick.reports import UNREADABLE, detect
 
     try:
         return detect(data, filename)
     except InputError as error:
         raise InputError(
-            f"is in no format that can be imported: {error.what}",
+            f"cannot be imported: {error.what.removeprefix(UNREADABLE)}",
             where=filename,
             advice=f"name its format with --format ({', '.join(FORMATS)})",
         ) from None

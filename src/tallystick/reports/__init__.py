@@ -19,6 +19,9 @@ FORMATS = ("junit", "tap", "ctrf", "go", "sarif")
 MAX_REPORT_BYTES = 128 * 1024 * 1024
 """The largest report that is read."""
 
+UNREADABLE = "not a report that can be read: "
+"""How the errors of `detect` begin, before what is wrong."""
+
 _HEAD = 64 * 1024
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
@@ -35,7 +38,7 @@ def detect(data: bytes, filename: str = "") -> str:
         return _json_format(data, filename)
     if _has_tap_line(head):
         return "tap"
-    raise _unknown("an empty file" if not head else "no report format that is known", filename)
+    raise _unknown("an empty file" if not head else "it begins like none of the known formats", filename)
 
 
 def read_report(data: bytes, format: str | None = None, filename: str = "") -> Report:
@@ -96,7 +99,7 @@ def _json_format(data: bytes, filename: str) -> str:
 
 def _unknown(what: str, filename: str) -> InputError:
     return InputError(
-        f"not a report that can be read: {what}",
+        f"{UNREADABLE}{what}",
         where=filename,
         advice=f"the formats are {', '.join(FORMATS)}",
     )
