@@ -48,6 +48,7 @@ def _eventsourcing(place: Path, bare: BareAppends, scale: float) -> Iterator[Fig
         from eventsourcing.persistence import StoredEvent
         from eventsourcing.sqlite import SQLiteAggregateRecorder, SQLiteDatastore
     except ImportError:
+        print("  eventsourcing is not installed: nothing is compared with it", file=sys.stderr)
         return
     from uuid import uuid4
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from measure import Figure, folder, git, median, notch, process_seconds
+from measure import Figure, folder, git, is_installed, median, notch, process_seconds
 
 FILES, CRITERIA, TESTS = 400, 8, 5_000
 BARE = [sys.executable, "-c", "pass"]
@@ -62,9 +60,9 @@ def _proved(scale: float) -> Iterator[Figure]:
         detail = f"{CRITERIA} criteria, {FILES} files"
         yield _against_bare(place, "notch check, everything proved", check, "<= 8", rounds, detail)
         beside = Path(sys.executable).parent
-        if (beside / "doit").exists():
+        if is_installed("doit"):
             yield _against_bare(place, "  peer: doit, everything up to date", [str(beside / "doit")], "", rounds)
-        if (beside / "dvc").exists() and shutil.which("git"):
+        if is_installed("dvc"):
             dvc = [str(beside / "dvc")]
             subprocess.run([*dvc, "init", "-q"], cwd=place, capture_output=True, check=True)
             yield _against_bare(place, "  peer: dvc repro, everything up to date", [*dvc, "repro", "-q"], "", 3)
@@ -106,6 +104,8 @@ def _over_by_hand(scale: float) -> Iterator[Figure]:
 
 def _plugin(scale: float) -> Iterator[Figure]:
     files, rounds = 50, max(2, int(5 * scale))
+    if not is_installed("pytest"):
+        return
     with folder() as place:
         git("init", "-q", ".", cwd=place)
         for n in range(files):
@@ -134,9 +134,3 @@ def _in_turn(
         return run(one), second
     first = run(one)
     return first, run(other)
-
-
-if __name__ == "__main__":
-    os.chdir(Path(__file__).parent)
-    for figure in figures(0.1):
-        print(figure)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from measure import Figure, folder, git, notch
+from measure import Figure, folder, git, is_installed, notch
 
 PLAN = '[criteria.A]\nrun = "cat a/one"\ninputs = ["a/**"]\n[criteria.B]\nrun = "cat b/one"\ninputs = ["b/**"]\n'
 DODO = """import glob
@@ -89,7 +88,7 @@ class Doit:
 
     @staticmethod
     def available() -> bool:
-        return shutil.which("doit") is not None
+        return is_installed("doit")
 
     @staticmethod
     def prove(place: Path) -> None:
@@ -106,7 +105,7 @@ class Dvc:
 
     @staticmethod
     def available() -> bool:
-        return shutil.which("dvc") is not None
+        return is_installed("dvc")
 
     @staticmethod
     def prove(place: Path) -> None:

@@ -229,7 +229,8 @@ def _bundle(place: Path, path: str, total: int, scale: float) -> Iterator[Figure
     what = f"verifying a bundle of {total:,} entries ÷ reading and hashing"
     detail = f"{size:,.0f} MB in {seconds:.1f} s on {cores} cores"
     yield Figure(f"{what} its lines alone, speed", median(found), ">= 0.50", detail, found)
-    yield Figure("  the same ÷ reading it and hashing its records, parts and nodes alone, speed", parts / seconds, "")
+    what = "  the same ÷ reading it and hashing what verifying has to hash, alone, speed"
+    yield Figure(what, parts / seconds, ">= 0.50", "records, parts and nodes")
     yield Figure("  memory of that, MB", max(peaks), "<= 150", "the process and its workers")
     yield Figure("  writing it, entries a second", total / took, "")
 

@@ -179,6 +179,14 @@ def notch() -> str:
     return str(Path(sys.executable).with_name("notch"))
 
 
+def is_installed(command: str) -> bool:
+    """Whether the environment that runs this has that command; says so where it has not."""
+    there = Path(sys.executable).with_name(command).exists()
+    if not there:
+        print(f"  {command} is not installed: nothing is compared with it", file=sys.stderr)
+    return there
+
+
 def machine() -> str:
     """What the figures were measured on, in a line."""
     name = platform.processor() or platform.machine()
