@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def test_a_full_disk_behind_the_output_is_a_line(repo: GitRepo) -> None:
 def test_signs_that_cannot_be_shown_are_escaped(repo: GitRepo, notch: Notch) -> None:
     told = notch("gate", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}).stdout
     assert "\\u2713 a" in told
+
+
+def test_json_is_json_whatever_can_be_shown(repo: GitRepo, notch: Notch) -> None:
+    said = "caf\u00e9 \u2713 \U0001f600"
+    notch("record", "--type", "note", "--reason", said)
+    told = notch("log", "--json", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}).stdout
+    assert json.loads(told)[-1]["reason"] == said
 
 
 @pytest.mark.parametrize("seconds", ["inf", "nan", "1e308", "0", "-1"])

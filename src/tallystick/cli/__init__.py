@@ -6,6 +6,7 @@ all day, and what is not imported costs nothing.
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+_ESCAPED = "tallystick.escape"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +72,18 @@ def _settle_streams() -> None:
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole process
         elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=_ESCAPED)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Escapes as JSON has them, since what cannot be shown may stand in a JSON document."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True)), error.end
+
+
+codecs.register_error(_ESCAPED, _escaped)
 
 
 def _dispatch(arguments: list[str]) -> int:
