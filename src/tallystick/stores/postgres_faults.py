@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tallystick.stores import postgres_schema as schema
 from tallystick.stores import postgres_triggers as triggers
 from tallystick.stores.postgres_schema import (
@@ -156,13 +158,18 @@ def _views(query: Query) -> Iterator[str]:
         " (SELECT count(*) FROM pg_rewrite w WHERE w.ev_class = c.oid) FROM pg_class c"
         f" WHERE {_OURS} AND relkind = 'v'"
     )
-    found = {row[0]: (" ".join(row[1].split()), *row[2:]) for row in rows}
+    found = {row[0]: (_unqualified(row[1]), *row[2:]) for row in rows}
     for digit in PARTITIONS:
         name = f"append_{digit}"
         if name not in found:
             yield f"view {name} is missing"
-        elif found[name] != (schema.view(digit), ["check_option=local"], schema.OWNER, 1):
+        elif found[name] != (_unqualified(schema.view(digit)), ["check_option=local"], schema.OWNER, 1):
             yield f"view {name} was changed"
+
+
+def _unqualified(view: str) -> str:
+    """The view without what servers before 16 print and later ones leave out: whose columns those of the table are."""
+    return re.sub(r"\br\.", "", " ".join(view.split()))
 
 
 def _allowed() -> set[tuple[str, str, str, str]]:
