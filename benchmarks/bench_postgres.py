@@ -56,7 +56,7 @@ def _writers(server: object, scale: float) -> Iterator[Figure]:
     Ledger.open(url).close()
     writers = Writers(url, PROCESSES)
     peer = _Pgbench(server)
-    rounds, seconds = max(3, int(9 * scale)), max(0.5, 1.5 * scale)
+    rounds, seconds = max(3, int(9 * scale)), max(1.0, 2 * scale)
     try:
         for count in COUNTS:
             kinds = ("bare", "ours", *(["contended"] if count > 1 else []))
@@ -65,7 +65,7 @@ def _writers(server: object, scale: float) -> Iterator[Figure]:
             found = []
             for _ in range(rounds):
                 done = {kind: writers.counts(kind, count, seconds) for kind in kinds}
-                found.append((done, peer.rate(count, seconds) * seconds))
+                found.append((done, peer.rate(count, sum(done["bare"])) * seconds))
             yield from _rows(count, found, seconds)
     finally:
         writers.close()
@@ -91,7 +91,7 @@ def _rows(count: int, found: list[tuple[dict[str, list[int]], float]], seconds: 
         share = over(contended)
         rate = f"{median(contended) / seconds:,.0f}/s"
         yield Figure(f"  {who} on one task ÷ bare insert", median(share), ">= 0.15", rate, share)
-        fair = [min(done["contended"]) / max(done["contended"]) for done, _ in found]
+        fair = [min(done["contended"]) / max(1, *done["contended"]) for done, _ in found]
         yield Figure("  slowest ÷ fastest of them", median(fair), ">= 0.6", "", fair)
 
 
@@ -113,12 +113,12 @@ class _Pgbench:
         with server.connect() as connection:  # type: ignore[attr-defined]
             connection.execute(BARE.replace("public.bare", "public.peer"))
 
-    def rate(self, clients: int, seconds: float) -> float:
-        """Inserts a second."""
+    def rate(self, clients: int, inserts: int) -> float:
+        """Inserts a second, over about so many."""
         server = self._server
         program = server.binaries.folder / "bin" / "pgbench"  # type: ignore[attr-defined]
         argv = [
-            program, "-n", "-M", "prepared", "-c", clients, "-j", min(clients, 2), "-T", max(2, round(seconds)),
+            program, "-n", "-M", "prepared", "-c", clients, "-j", min(clients, 2), "-t", max(20, inserts // clients),
             "-f", self._script, "-h", server.folder, "-p", server.port, "-U", "postgres", "postgres",
         ]  # type: ignore[attr-defined]  # fmt: skip
         printed = subprocess.run([str(one) for one in argv], capture_output=True, text=True, check=True).stdout

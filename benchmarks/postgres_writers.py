@@ -49,12 +49,15 @@ class Worker:
         self._links: list[list[Any]] = []
         self._rows = [row_bytes(one) for one in ENTRIES]
 
-    def job(self, kind: str, threads: int, start: float, seconds: float, tasks: int) -> list[int]:
-        """How often each of so many threads got its work done, from a moment of the monotonic clock on."""
+    def prepare(self, kind: str, threads: int, tasks: int) -> list[Callable[[int], object]]:
+        """What each of so many threads is to do, everything done that comes once."""
         self._tasks = tasks
         make: Callable[[int], Callable[[int], object]] = getattr(self, f"_{kind}")
-        works = [make(number) for number in range(threads)]
-        counts = [0] * threads
+        return [make(number) for number in range(threads)]
+
+    def job(self, works: list[Callable[[int], object]], start: float, seconds: float) -> list[int]:
+        """How often each thread got its work done, from a moment of the monotonic clock on."""
+        counts = [0] * len(works)
 
         def run(number: int) -> None:
             work, count, end = works[number], 0, start + seconds
@@ -64,7 +67,7 @@ class Worker:
                 count += 1
             counts[number] = count
 
-        pool = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
+        pool = [threading.Thread(target=run, args=(number,)) for number in range(len(works))]
         for thread in pool:
             thread.start()
         for thread in pool:
@@ -107,7 +110,9 @@ def main() -> None:
     worker = Worker(*sys.argv[1:3])
     print("ready", flush=True)
     for line in sys.stdin:
-        print(json.dumps(worker.job(*json.loads(line))), flush=True)
+        works = worker.prepare(*json.loads(line))
+        print("prepared", flush=True)
+        print(json.dumps(worker.job(works, *json.loads(sys.stdin.readline()))), flush=True)
 
 
 class Writers:
@@ -137,12 +142,19 @@ class Writers:
     def counts(self, kind: str, writers: int, seconds: float, tasks: int = 0) -> list[int]:
         """What each of so many writers got done: one writer, or as many threads in each process."""
         processes = self._running[: min(writers, len(self._running))]
-        job = [kind, writers // len(processes), time.monotonic() + 0.2, seconds, tasks]
         for one in processes:
-            assert one.stdin is not None
-            one.stdin.write(json.dumps(job) + "\n")
-            one.stdin.flush()
+            self._send(one, [kind, writers // len(processes), tasks])
+        for one in processes:
+            self._answer(one)
+        start = time.monotonic() + 0.2
+        for one in processes:
+            self._send(one, [start, seconds])
         return [count for one in processes for count in json.loads(self._answer(one))]
+
+    def _send(self, one: subprocess.Popen[str], order: list[Any]) -> None:
+        assert one.stdin is not None
+        one.stdin.write(json.dumps(order) + "\n")
+        one.stdin.flush()
 
     def close(self) -> None:
         """End them."""
