@@ -15,7 +15,7 @@ import pytest
 
 from support.command import notch_argv
 from support.tamper_edits import manipulated
-from support.tamper_kept import first_fault, kept_note, told, trusted_keys
+from support.tamper_kept import cosigned_bundle, first_fault, kept_note, told, trusted_keys
 from support.tamper_world import World
 from tallystick import CheckFailedError, InputError, Ledger, TamperedError
 from tallystick.cli.bundle import verify_file
@@ -136,6 +136,29 @@ def test_a_bundle_is_caught(cases: dict[str, tuple[Path, list[str], str]], row: 
 def test_a_bundle_is_caught_in_javascript(javascript: dict[str, tuple[int, str]], row: dict[str, Any]) -> None:
     code, told = javascript[row["manipulation"]]
     assert code in (1, 2, 3), told
+
+
+@pytest.mark.parametrize(
+    ("cosigned", "kept", "refused"),
+    [
+        (("first", "second"), False, ""),
+        (("second",), True, ""),
+        (("second",), False, "none of the keys given signed the older checkpoint 1"),
+        (("first",), True, "the quorum 'both' did not cosign the checkpoint; nobody did"),
+    ],
+)
+def test_a_policy_of_witnesses_judges_a_bundle(
+    world: World, cosigned: tuple[str, ...], kept: bool, refused: str, tmp_path: Path
+) -> None:
+    path, note = tmp_path / "cosigned.bundle", tmp_path / "note"
+    path.write_text("".join(cosigned_bundle(world, cosigned)), encoding="utf-8")
+    note.write_text(world.notes["first"], encoding="utf-8")
+    told = ""
+    try:
+        verify_file(str(path), Namespace(not_before=str(note) if kept else ""), trusted_keys(world, {"trusted": "two"}))
+    except CheckFailedError as error:
+        told = error.what
+    assert told == refused
 
 
 INSERTED = (b"", b"0", b"A", b" ", b"\n", b"=", b"\\u0041", b"\x7f")

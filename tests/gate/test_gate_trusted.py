@@ -66,7 +66,7 @@ def test_quorums_of_quorums() -> None:
 def test_who_may_sign_checkpoints() -> None:
     trusted = TrustedKeys(keys(a="checkpoint", b="attest"))
     assert trusted.check(*checkpoint("a", "b"), LEDGER) == [SECRETS["a"].key]
-    with pytest.raises(UnsignedError, match="no key or quorum that the plan trusts"):
+    with pytest.raises(UnsignedError, match="no key or quorum that the plan on the base trusts"):
         trusted.check(*checkpoint("b"), LEDGER)
     both = TrustedKeys({**keys(a="member", b="member"), "both": Quorum("both", ("a", "b"), 2, ("checkpoint",))})
     assert len(both.check(*checkpoint("a", "b"), LEDGER)) == 2

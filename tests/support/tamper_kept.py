@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
-from support.tamper_edits import flip_base64
-from support.tamper_world import World
+from support.tamper_edits import dumped, flip_base64
+from support.tamper_world import Lines, World
 from tallystick import Ledger, TallystickError
 from tallystick.proof.keys import ED25519_COSIGNATURE, SigningKey
 from tallystick.proof.note import Signature, SignedNote
@@ -39,6 +40,20 @@ def kept_note(world: World, edit: dict[str, Any]) -> str:
     if how == "old_cosignature":
         return str(note.with_signatures([_cosignature(0, SignedNote.parse(world.notes["first"]).text)]))
     return str(note)
+
+
+def cosigned_bundle(world: World, names: tuple[str, ...]) -> Lines:
+    """The bundle of `t` with witnesses' cosignatures under the checkpoints of these names."""
+    line = json.loads(world.bundles["t"][1])
+    proof = line["proof"]
+    for name in names:
+        note = SignedNote.parse(world.notes[name])
+        added = str(note.with_signatures(_cosignature(n, note.text) for n in (0, 1)))
+        if name == "first":
+            proof["since"]["checkpoint"] = added
+        else:
+            proof["tlog"] = proof["tlog"].replace(str(note), added)
+    return [world.bundles["t"][0], dumped(line), *world.bundles["t"][2:]]
 
 
 def _signature(signer: Any, text: str) -> Signature:

@@ -120,7 +120,10 @@ class TrustedKeys:
                 raise CheckFailedError(
                     f"checkpoint {checkpoint.size} was signed by keys.{name}, which retired at {logs[name].until}"
                 )
-            raise UnsignedError(f"no key or quorum that the plan trusts signed checkpoint {checkpoint.size}")
+            raise UnsignedError(
+                f"no key or quorum that the plan on the base trusts signed checkpoint {checkpoint.size}",
+                advice="name its key with --key, where you know whose it is",
+            )
         witnesses = {name: key.verifier() for name, key in self.counting("witness").items()}
         witnesses = {name: key for name, key in witnesses.items() if key.key_type in WITNESS_TYPES}
         cosigned = self.standing("witness", _signed(note, witnesses))

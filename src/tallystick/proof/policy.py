@@ -5,11 +5,12 @@ A policy names logs, witnesses, groups of them and a quorum. Names are octet str
 
 from __future__ import annotations
 
-from tallystick.errors import CheckFailedError, InputError
+from tallystick.errors import InputError
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.encoding import quoted
 from tallystick.proof.keys import ED25519, LOG_TYPES, WITNESS_TYPES, VerifierKey
+from tallystick.proof.note import UnsignedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,7 +154,8 @@ class Policy:
     def check(self, note: SignedNote) -> Endorsed:
         """The checkpoint in `note`, where a log of the policy signed it and its quorum cosigned it.
 
-        Raises InputError where the note holds no checkpoint or the policy no log, CheckFailedError otherwise.
+        Raises InputError where the note holds no checkpoint or the policy no log, UnsignedError where too few signed
+        it, CheckFailedError where a signature does not hold.
         """
         checkpoint = Checkpoint.parse(note.text)
         if not self.logs:
@@ -163,13 +165,13 @@ class Policy:
         verified = {one.key: one.timestamp or 0 for one in note.verify((*log_keys, *witness_keys))}
         signed = tuple(key for key in log_keys if key in verified and key.name == checkpoint.origin)
         if not signed:
-            raise CheckFailedError(f"no trusted key of the log {quoted(checkpoint.origin)} signed the checkpoint")
+            raise UnsignedError(f"no trusted key of the log {quoted(checkpoint.origin)} signed the checkpoint")
         cosigned = {
             witness.name: verified[witness.key] for witness in self.witnesses.values() if witness.key in verified
         }
         if not self.is_quorum(cosigned):
             names = ", ".join(_shown(name) for name in cosigned) or "nobody"
-            raise CheckFailedError(f"the quorum {_shown(self.quorum)} did not cosign the checkpoint; {names} did")
+            raise UnsignedError(f"the quorum {_shown(self.quorum)} did not cosign the checkpoint; {names} did")
         if all(key.key_type != ED25519 for key in signed):
             checkpoint = Checkpoint(checkpoint.origin, checkpoint.size, checkpoint.root)
         return Endorsed(checkpoint, signed, cosigned)
