@@ -181,3 +181,30 @@ def test_javascript_says_the_same(bundle: Path, notch: Notch) -> None:
         assert ours.pop("file") == path
         assert theirs["checkpoint"].items() <= ours.pop("checkpoint").items()
         assert {name: theirs[name] for name in ours} == ours
+
+
+def test_a_bundle_of_a_later_epoch(bundle: Path, git_repo: GitRepo, notch: Notch, tmp_path: Path) -> None:
+    """The key pinned under the first epoch counts, and what the restored ledger kept is proved to be extended."""
+    notch("backup", "../backup.db")
+    notch("record", "-t", "t", "--type", "note", "--reason", "lost")
+    notch("checkpoint", "--to", "../lost")
+    for suffix in ("-wal", "-shm"):
+        (git_repo.root / ".tallystick" / f"ledger.db{suffix}").unlink(missing_ok=True)
+    shutil.copyfile(tmp_path / "backup.db", git_repo.root / ".tallystick" / "ledger.db")
+    notch("record", "-t", "t", "--type", "note", "--reason", "it went on otherwise")
+    notch("checkpoint", "--new-epoch")
+    notch("export", "t", "--format", "bundle", "--since", "../second", "-o", "../epoch.bundle")
+    shown = notch("verify", "../epoch.bundle", "--keys", "../vkey", "--not-before", "../second").stdout
+    assert "as of checkpoint 3 of " in shown
+    assert "extends checkpoint 2; signed by tallystick/" in shown
+    refused = notch("verify", "../epoch.bundle", "--keys", "../vkey", "--not-before", "../lost", code=1)
+    assert "two checkpoints 3 contradict each other: a fork" in refused.stderr
+    assert (
+        "lost: two different roots" in notch("export", "t", "--format", "bundle", "--since", "../lost", code=1).stderr
+    )
+    if NODE:
+        argv = [NODE, str(VERIFIER), str(tmp_path / "epoch.bundle"), "--key", (tmp_path / "vkey").read_text().strip()]
+        for kept, code in (("second", 0), ("lost", 1)):
+            bound = ["--not-before", str(tmp_path / kept)]
+            done = subprocess.run([*argv, *bound], capture_output=True, text=True, check=False)
+            assert done.returncode == code, done.stderr
