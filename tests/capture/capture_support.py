@@ -40,6 +40,11 @@ def wait_until(condition: Callable[[], bool], otherwise: str = "it did not come 
         time.sleep(0.01)
 
 
+def quickest(took: Callable[[], float], *, below: float) -> bool:
+    """Whether something took less than so many seconds in one of five tries: a machine may be busy, not always."""
+    return any(took() < below for _ in range(5))
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process runs: one that has ended and was not waited for does not."""
     try:

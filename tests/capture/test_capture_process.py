@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from capture_support import PATIENCE, driver_argv, is_alive, told, wait_until
+from capture_support import PATIENCE, driver_argv, is_alive, quickest, told, wait_until
 
 from tallystick.capture.process import run_process
 from tallystick.errors import InputError
@@ -221,7 +221,7 @@ def test_a_reader_that_never_reads_does_not_stop_the_clock(start: Any, tmp_path:
     begin = time.monotonic()
     process = start("yes", timeout=0.5)
     assert process.wait(timeout=PATIENCE) == 124
-    assert time.monotonic() - begin < 8
+    assert time.monotonic() - begin < PATIENCE
     assert told(tmp_path / "result.json").size < 4 << 20
 
 
@@ -350,17 +350,20 @@ def test_a_time_limit_ends_the_whole_group(tmp_path: Path) -> None:
     finished = quiet(command, timeout=0.5)
     took = time.monotonic() - begin
     assert (finished.exit_code, finished.timed_out, finished.signal) == (124, True, signal.SIGTERM)
-    assert 2.4 < took < 6
+    assert 2.4 < took < 20
     assert finished.duration_ms < 2000, "the command itself ended on the first signal"
     wait_until(lambda: not is_alive(int(finished.output.kept())), "a member of the group lives on")
 
 
 def test_a_time_limit_is_not_made_longer_by_a_command_that_ends_politely() -> None:
-    begin = time.monotonic()
-    finished = quiet("trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done", timeout=0.3)
-    assert time.monotonic() - begin < 1.5
-    assert (finished.exit_code, finished.timed_out, finished.signal) == (124, True, None)
-    assert finished.output.kept().endswith(b"bye\n")
+    def took() -> float:
+        begin = time.monotonic()
+        finished = quiet("trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done", timeout=0.5)
+        assert (finished.exit_code, finished.timed_out, finished.signal) == (124, True, None)
+        assert finished.output.kept().endswith(b"bye\n")
+        return time.monotonic() - begin
+
+    assert quickest(took, below=1.5)
 
 
 def test_a_command_that_ignores_everything_is_killed() -> None:
@@ -378,7 +381,7 @@ def test_a_background_process_is_left_alone(tmp_path: Path) -> None:
     begin = time.monotonic()
     done, finished = drive(tmp_path, "sleep 60 & echo $!; exit 3")
     took = time.monotonic() - begin
-    assert (done.returncode, 1.9 < took < 6) == (3, True), took
+    assert (done.returncode, 1.9 < took < 20) == (3, True), took
     assert finished.duration_ms < 1500
     background = int(done.stdout)
     assert is_alive(background)
@@ -386,10 +389,13 @@ def test_a_background_process_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_background_process_that_holds_nothing_costs_nothing(tmp_path: Path) -> None:
-    begin = time.monotonic()
-    done, _ = drive(tmp_path, "sleep 60 >/dev/null 2>&1 & echo $!")
-    assert time.monotonic() - begin < 1.5
-    os.kill(int(done.stdout), signal.SIGKILL)
+    def took() -> float:
+        begin = time.monotonic()
+        done, _ = drive(tmp_path, "sleep 60 >/dev/null 2>&1 & echo $!")
+        os.kill(int(done.stdout), signal.SIGKILL)
+        return time.monotonic() - begin
+
+    assert quickest(took, below=1.5)
 
 
 def test_waiting_costs_no_time(tmp_path: Path) -> None:
