@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # a file stays with one worker: those of few tests, which are slow, come first
+        sizes = Counter(item.path for item in items)
+        items.sort(key=lambda item: sizes[item.path])
     if not config.getoption("--storm"):
         skip = pytest.mark.skip(reason="a long storm: --storm runs it")
         for item in items:
