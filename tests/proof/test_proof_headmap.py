@@ -372,10 +372,12 @@ def test_random_proofs_raise_nothing_of_their_own(siblings: list[bytes], key: by
 
 
 def test_how_deep_tiles_go() -> None:
-    assert [kept_depth(tasks) for tasks in (0, 1, 4_095, 4_096, 16_383, 16_384, 262_143, 262_144, 10**6)] == [
+    assert [kept_depth(tasks) for tasks in (0, 1, 511, 512, 1_023, 1_024, 16_383, 16_384, 262_143, 262_144, 10**6)] == [
         0,
         0,
         0,
+        4,
+        4,
         8,
         8,
         12,

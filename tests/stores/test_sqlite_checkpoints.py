@@ -35,7 +35,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 def early_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiles are kept from 64 tasks on, where a real ledger begins at 4,096."""
+    """Tiles are kept from 64 tasks on, where a real ledger begins at 512."""
     monkeypatch.setattr(headmap, "_SMALL_LEDGER", 64)
 
 
@@ -55,6 +55,29 @@ def test_a_map_with_tiles_is_that_of_a_map_made_at_once(
         assert (statement.tasks, statement.heads) == expected
         depths.append(connection.execute("SELECT max(depth) FROM local_tile").fetchone()[0])
     assert depths == [None, None, 0, 0, 4, 4]
+    connection.close()
+    assert all_faults(ledger) == []
+
+
+def test_a_ledger_that_kept_no_tiles_goes_on_with_them(
+    tmp_path: Path, ledger: Ledger, signer: SignerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier version left, which kept none for so few tasks: it proves without, and has them from then on."""
+    monkeypatch.setattr(headmap, "_SMALL_LEDGER", 4096)
+    seed(ledger, 600)
+    signer.sign(ledger)
+    monkeypatch.undo()
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    for kept in (0, 1):
+        assert connection.execute("SELECT count(*) FROM local_tile").fetchone() == (kept,)
+        for task in ("t7", "t599", "none"):
+            proof = ledger.head_proof(task)
+            assert proof.verify().tasks == 600
+            assert (proof.position is None) == (task == "none")
+        ledger.append("t7", NOTE)
+        expected = map_now(ledger)
+        signer.sign(ledger)
+        assert stored(ledger.store.log, ledger.store.log.size()).statement().heads == expected[1]
     connection.close()
     assert all_faults(ledger) == []
 
