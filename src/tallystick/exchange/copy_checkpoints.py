@@ -98,7 +98,7 @@ class LogCopy:
             raise TamperedError(
                 f"the history differs from the head that is in checkpoint {number}", task_id=task_id, position=position
             )
-        before = self._target.log.heads_of(key)
+        before = self._target.log.heads_of(key) if number > 1 else []
         return MovedHead(key.number, task_id, position, root, before[-1][1:] if before else None)
 
     def _require_map(self, number: int, statement: CheckpointLeaf, root: bytes, tasks: int) -> None:
