@@ -71,3 +71,27 @@ def test_a_check_whose_ledger_is_taken_away_meanwhile_says_that_nothing_was_reco
     assert "removed or replaced while it was in use; nothing of this was recorded" in done.stderr
     assert "open" not in done.stdout
     assert not quick.gate().open if "mv" in how else quick.call("gate").returncode == 1
+
+
+def test_a_pass_that_no_edit_makes_stale_says_so(tmp_path: Path) -> None:
+    quick = Quick(tmp_path / "repo", PLAN + 'inputs = ["scr/**"]\n')
+    run(quick, criterion="lint")
+    run(quick)
+    told = "no file is an input of it, so no edit makes it stale"
+    verdict = quick.gate()
+    assert told in verdict.reason("lint")
+    assert told not in verdict.reason("tests")
+    quick.repo.write("scr/one.py", "1\n")
+    assert quick.state("lint") == "stale"
+    run(quick, criterion="lint")
+    assert told not in quick.gate().reason("lint")
+
+
+@pytest.mark.parametrize("setting", [("core.worktree", "elsewhere"), ("core.bare", "true")])
+def test_no_setting_of_git_makes_it_look_at_other_files(quick: Quick, setting: tuple[str, str]) -> None:
+    name, value = setting
+    quick.repo.git("config", name, str(quick.root.parent) if value == "elsewhere" else value)
+    run(quick)
+    assert quick.state("tests") == "pass"
+    quick.repo.write("README", "other\n")
+    assert quick.gate().changed("tests") == ["README"]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 RUNNING, INTERRUPTED, FLAKY = "running", "interrupted", "flaky"
 PASS, FAIL, STALE, MISSING = "pass", "fail", "stale", "missing"
 _CHANGED = "the inputs changed since"
+NO_FILES = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""The inputs digest where no file matches: the SHA-256 of nothing."""
 LOOKED_AT = 3
 """How many results on other content are compared file by file before they are called stale."""
 
@@ -299,6 +301,8 @@ def _of_results(standing: _Standing, flaky_passes: int) -> tuple[str, bool, str,
     if newest.touched:
         more = f" and {len(newest.touched) - 1} more" if len(newest.touched) > 1 else ""
         reason += f"; {newest.touched[0]}{more} was written while it ran and was the same after"
+    if newest.inputs == NO_FILES:
+        reason += "; no file is an input of it, so no edit makes it stale"
     return PASS, True, reason, newest
 
 

@@ -75,6 +75,7 @@ class Git:
         env["GIT_NO_REPLACE_OBJECTS"] = "1"
         if self.index:
             env["GIT_INDEX_FILE"] = self.index
+            env["GIT_WORK_TREE"] = self.root  # core.worktree may lead elsewhere than where commands are run
         if self.explicit:
             env["GIT_DIR"], env["GIT_WORK_TREE"] = self.explicit, self.root
         # A hook may have objects elsewhere that are not in the repository yet (a push in quarantine).
