@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from support.command import Notch, notch_argv
-from support.inside import call_inside
+from support.inside import ReadingInside, call_inside
 from support.repository import GitRepo
 
 PLAN = """\
@@ -57,7 +57,7 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.repo = GitRepo(root)
-        self.notch = Notch(root)
+        self.notch: Notch = ReadingInside(root)
 
     @classmethod
     def prepare(cls, root: Path) -> Project:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from support.command import Notch, notch_argv
+from support.inside import ReadingInside
 from support.repository import GitRepo
 from tallystick import Ledger
 
@@ -26,7 +27,7 @@ class Project:
         self.root = repo.root
         self.outside = outside
         outside.mkdir(exist_ok=True)
-        self.notch = Notch(repo.root)
+        self.notch: Notch = ReadingInside(repo.root)
 
     def counted(self, name: str, then: str = "true") -> str:
         """A command that notes that it ran, and then does something."""

@@ -12,7 +12,33 @@ from tempfile import TemporaryFile
 from typing import Any
 from unittest import mock
 
+from support.command import Notch
 from tallystick.cli import main
+
+READING = frozenset({"gate", "why", "status", "log", "show", "plan", "handoff"})
+"""Commands that only read, or remember what they read."""
+
+
+class ReadingInside(Notch):
+    """Runs `notch`: what reads in this process, the rest in processes of their own."""
+
+    def __call__(
+        self,
+        *args: str | Path,
+        cwd: Path | None = None,
+        input: str | bytes | None = None,
+        check: bool = True,
+        code: int = 0,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60,
+    ) -> CompletedProcess[str]:
+        """See `Notch`."""
+        if input is not None or args[0] not in READING:
+            return super().__call__(*args, cwd=cwd, input=input, check=check, code=code, env=env, timeout=timeout)
+        done = call_inside(cwd or self.cwd, *map(str, args), env=env)
+        said = f"notch {' '.join(map(str, args))}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        assert not check or done.returncode == code, f"expected exit {code}; {said}"
+        return done
 
 
 def call_inside(cwd: Path, *args: str, env: Mapping[str, str | None] | None = None) -> CompletedProcess[str]:
