@@ -69,6 +69,7 @@ _CONNECTING = (
     ("starting up", "the server starts up; try again"),
     ("not yet accepting", "the server starts up; try again"),
     ("shutting down", "the server is shut down; start it again"),
+    ("no space left", "free some space on the server"),
     ("ssl", "see sslmode and sslrootcert in PostgreSQL's documentation"),
     ("", "is the server running there? Check host and port"),
 )
