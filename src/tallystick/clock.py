@@ -9,7 +9,7 @@ from tallystick.errors import InputError
 
 def now() -> str:
     """RFC 3339 in UTC with six digits of fraction and `Z`."""
-    return format_time(datetime.now(UTC))
+    return f"{datetime.now(UTC).isoformat(timespec='microseconds')[: -len('+00:00')]}Z"
 
 
 def seconds_from_now(seconds: float) -> str:

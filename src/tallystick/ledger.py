@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from tallystick.chance import Salts
 from tallystick.clock import format_time, now, parse_time
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
 from tallystick.location import find_ledger, place_for_new
@@ -45,6 +46,7 @@ class Ledger:
         self._clock = clock
         self._random = random
         self._place = store.url
+        self._salts = Salts(SALTS_BYTES, random)
 
     @classmethod
     def open(
@@ -107,9 +109,9 @@ class Ledger:
         it is asked for. Raises ConcurrencyError, IdempotencyConflict, InputError, StoreUnavailableError.
         """
         if isinstance(entries, Entry):
-            drafts = [seal(entries, self._random(SALTS_BYTES))]
+            drafts = [seal(entries, self._salts())]
         else:
-            drafts = [seal(entry, self._random(SALTS_BYTES)) for entry in entries]
+            drafts = [seal(entry, self._salts()) for entry in entries]
             if not drafts:
                 raise InputError("there is nothing to append", where=task_id)
         key = None if idempotency_key is None else self._key(idempotency_key)
@@ -140,7 +142,7 @@ class Ledger:
                 rules=session.rules,
                 origin=session.origin,
             )
-            drafts = [seal(entry, self._random(SALTS_BYTES)) for entry in session.entries]
+            drafts = [seal(entry, self._salts()) for entry in session.entries]
             return self.store.create(header, drafts)
         held_header = self._header(existing)
         if held_header.origin and held_header.created_at != session.created_at:
@@ -165,7 +167,7 @@ class Ledger:
                 where=session.task_id,
                 advice="a session that was continued here is not imported again",
             )
-        fresh = [seal(entry, self._random(SALTS_BYTES)) for entry in session.entries[len(held) :]]
+        fresh = [seal(entry, self._salts()) for entry in session.entries[len(held) :]]
         if not fresh:
             return self.store.tip(existing).head()
         return self.store.append(session.task_id, fresh, expected_position=len(held), defaults=False)
@@ -187,7 +189,7 @@ class Ledger:
         if not named or set(named) - set(PARTS):
             raise InputError(f"parts are {', '.join(PARTS)}", where=task_id)
         entry = Entry(type="redaction", reason=reason, details={"actor": actor} if actor else None)
-        redaction = seal(entry, self._random(SALTS_BYTES), erases=(position, named))
+        redaction = seal(entry, self._salts(), erases=(position, named))
         return self.store.erase(task_id, position, named, redaction)
 
     # --- reading

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -244,16 +245,16 @@ def test_one_threads_bad_entry_does_not_hurt_the_others(ledger: Ledger) -> None:
     ledger.verify()
 
 
-def test_a_damaged_session_does_not_hurt_the_others(ledger: Ledger) -> None:
+def test_a_damaged_session_does_not_hurt_the_others(ledger: Ledger, tmp_path: Path) -> None:
     """What the database refuses for one session fails there alone, also in a shared commit."""
     ledger.append("damaged", [ENTRY, ENTRY])
     ledger.append("whole", ENTRY)
-    connection = ledger.store._writer  # type: ignore[attr-defined]
+    connection = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     ((guard,),) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'state_forward'")
     connection.execute("DROP TRIGGER state_forward")
     connection.execute("UPDATE state SET position = 1, edge = zeroblob(32) WHERE session = 1 AND key = ''")
     connection.execute(guard)
-    ledger.store._written.clear()  # type: ignore[attr-defined]
+    connection.close()
     outcomes: list[str] = []
 
     def work(n: int) -> None:

@@ -243,38 +243,58 @@ def _wrong_type(entry: Entry) -> InputError:
 
 
 def _seal(entry: Entry, salts: bytes, erases: tuple[int, Sequence[str]] | None) -> Draft:
+    ids = "".join((entry.id, entry.type, entry.criterion_id, entry.phase_id))
+    if "\0" in ids:
+        named = next(name for name in _IDS if "\0" in getattr(entry, name))
+        raise InputError(f"{named} has a NUL character", where="entry")
     sealed = Sealed()
-    tail = [
-        f',"{name}":{quote(value)}'
-        for name in ("criterion_id", "phase_id", "status", "provider")
-        if (value := getattr(entry, name))
-    ]
-    for name in _IDS:
-        if "\0" in getattr(entry, name):
-            raise InputError(f"{name} has a NUL character", where="entry")
-    if entry.exit_code:
-        tail.append(f',"exit_code":{_exit_code(entry.exit_code)}')
+    tail = _open_fields(entry)
     if erases is not None:
-        tail.append(f',"erases":{compact([erases[0], list(erases[1])]).decode()}')
-    if entry.reason or entry.command or entry.path:
-        text = ",".join(f'"{name}":{quote(value)}' for name in _PART_TEXTS if (value := getattr(entry, name)))
-        sealed.text_salt, sealed.text = salts[:16], _bounded("text", f"{{{text}}}".encode())
-        tail.append(f',"text":"{part_digest(sealed.text_salt, sealed.text)}"')
+        tail += f',"erases":{compact([erases[0], list(erases[1])]).decode()}'
+    if text := _text_fields(entry):
+        sealed.text_salt, sealed.text = salts[:16], _bounded("text", f"{{{text[1:]}}}".encode())
+        tail += f',"text":"{part_digest(sealed.text_salt, sealed.text)}"'
     if not isinstance(entry.details, dict):
         raise _wrong_type(entry)
     output, details, size = _output(entry)
     if details:
         sealed.details_salt = salts[16:32]
         sealed.details = _bounded("details", compact(checked(dict(details), "details", wide="scafld")))
-        tail.append(f',"details":"{part_digest(sealed.details_salt, sealed.details)}"')
+        tail += f',"details":"{part_digest(sealed.details_salt, sealed.details)}"'
     if output:
         sealed.output_salt, sealed.output = salts[32:48], output
-        tail.append(f',"output":"{part_digest(sealed.output_salt, output)}","output_size":{size}')
-    tail.append("}")
-    joined = "".join(tail)
-    joined.encode()
-    "".join((entry.id, entry.type, entry.recorded_at)).encode()
-    return Draft(entry, sealed, joined)
+        tail += f',"output":"{part_digest(sealed.output_salt, output)}","output_size":{size}'
+    tail += "}"
+    "".join((ids, entry.recorded_at, tail)).encode()
+    return Draft(entry, sealed, tail)
+
+
+def _open_fields(entry: Entry) -> str:
+    """What the record says in the open, behind its id, type and time."""
+    fields = ""
+    if entry.criterion_id:
+        fields = f',"criterion_id":{quote(entry.criterion_id)}'
+    if entry.phase_id:
+        fields += f',"phase_id":{quote(entry.phase_id)}'
+    if entry.status:
+        fields += f',"status":{quote(entry.status)}'
+    if entry.provider:
+        fields += f',"provider":{quote(entry.provider)}'
+    if entry.exit_code:
+        fields += f',"exit_code":{_exit_code(entry.exit_code)}'
+    return fields
+
+
+def _text_fields(entry: Entry) -> str:
+    """What the text part says, each field with a comma before it."""
+    fields = ""
+    if entry.reason:
+        fields = f',"reason":{quote(entry.reason)}'
+    if entry.command:
+        fields += f',"command":{quote(entry.command)}'
+    if entry.path:
+        fields += f',"path":{quote(entry.path)}'
+    return fields
 
 
 def _exit_code(value: Any) -> int:

@@ -62,11 +62,16 @@ class Work:
         self.attempts: list[tuple[int, bytes]] = []
         """Where this may have been recorded already, and as which bytes: attempts whose outcome nobody knows."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it appends one entry, and that is all."""
+        return self.key is None and self.header is None and self.erase is None and len(self.drafts) == 1
+
 
 class Standing:
     """A session while a transaction appends to it: where it stands, and which pointers have yet to be written."""
 
-    __slots__ = ("moved", "new", "pointers", "rules", "session", "tip")
+    __slots__ = ("moved", "new", "pointers", "rules", "session", "stored", "tip")
 
     def __init__(self, session: SessionKey, rules: int, tip: Tip, pointers: dict[str, int], *, new: bool) -> None:
         self.session = session
@@ -75,6 +80,14 @@ class Standing:
         self.pointers = pointers
         self.moved: dict[str, int] = {}
         self.new = new
+        self.stored = (tip.position, tip.edge.pack())
+        """What the head's row says: position and edge."""
+
+    def settle(self) -> None:
+        """All of it is written and committed."""
+        self.pointers.update(self.moved)
+        self.moved = {}
+        self.new = False
 
 
 class Batch:
@@ -103,6 +116,10 @@ class Batch:
     def _insert_session(self, task_id: str, header: bytes) -> SessionKey:
         """Make the session."""
         raise NotImplementedError
+
+    def _recall(self, number: int) -> Standing | None:  # noqa: ARG002
+        """Where the session still stands as an earlier transaction left it; None where nobody can tell."""
+        return None
 
     def _stand_on(self, session: SessionKey, rules: int, keys: Sequence[str]) -> Standing:
         """Where the session stands, with these pointers. Calls `_require_open`."""
@@ -177,10 +194,10 @@ class Batch:
             work.drafts,
             now=self._now,
             rules=standing.rules,
-            pointers=standing.pointers | standing.moved if standing.moved else standing.pointers,
+            pointers=standing.pointers,
+            moved=standing.moved,
             defaults=work.defaults,
         )
-        standing.moved.update(extension.pointers)
         self._insert_rows(session, extension.rows)
         head = standing.tip.head()
         if work.key is not None:
@@ -209,17 +226,19 @@ class Batch:
         return session
 
     def _stand(self, session: SessionKey, drafts: Sequence[Draft]) -> Standing:
-        standing = self._standing.get(session.number)
+        number = session.number
+        standing = self._standing.get(number) or self._recall(number)
         rules = standing.rules if standing else rules_of(session)
         wanted: list[str] = []
         for draft in drafts:
             wanted += pointer_keys(rules, draft.type, draft.criterion_id, draft.phase_id)
         if standing is None:
-            standing = self._standing[session.number] = self._stand_on(session, rules, wanted)
+            standing = self._stand_on(session, rules, wanted)
         elif not standing.new:
             missing = [key for key in wanted if key not in standing.pointers and key not in standing.moved]
             if missing:
                 standing.pointers.update(self._read_pointers(standing, missing))
+        self._standing[number] = standing
         return standing
 
     def _require_open(self, session: SessionKey, position: int) -> None:

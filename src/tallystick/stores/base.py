@@ -9,7 +9,7 @@ from tallystick.proof.merkle import Edge, leaf_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, Protocol
 
     from tallystick.model.header import Header
@@ -28,16 +28,25 @@ class Head(Frozen):
     """A session's last position and the root of its Merkle tree there. Unpacks as `(position, root)`."""
 
     FIELDS = ("position", "root")
-    __slots__ = FIELDS
+    __slots__ = ("_root", "position")
 
     position: int
     """The last entry's place; 0 for the header alone. The tree has one leaf more."""
-    root: str
-    """64 hex digits."""
+    _root: str | Edge
 
-    def __init__(self, position: int, root: str) -> None:
+    def __init__(self, position: int, root: str | Edge) -> None:
+        """`root` may be the right edge that it follows from: few who append ask for it."""
         set_once(self, "position", position)
-        set_once(self, "root", root)
+        set_once(self, "_root", root)
+
+    @property
+    def root(self) -> str:
+        """64 hex digits."""
+        root = self._root
+        if not isinstance(root, str):
+            root = root.root().hex()
+            set_once(self, "_root", root)
+        return root
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.position, self.root))
@@ -88,7 +97,7 @@ class Tip:
 
     def head(self) -> Head:
         """The session's head here."""
-        return Head(self.position, self.edge.root().hex())
+        return Head(self.position, self.edge.copy())
 
 
 def tip_from(task_id: str, row: tuple[int, str | None, bytes | None] | None) -> Tip:
@@ -151,47 +160,49 @@ def pointer_keys(rules: int, type_: str, criterion_id: str, phase_id: str) -> li
 class Extension:
     """What appending some drafts to a session comes to: rows to insert and pointers to set."""
 
-    __slots__ = ("pointers", "rows", "tip")
+    __slots__ = ("pointers", "rows")
 
-    def __init__(self, tip: Tip, rows: list[Row], pointers: dict[str, int]) -> None:
-        self.tip = tip
+    def __init__(self, rows: list[Row], pointers: dict[str, int]) -> None:
         self.rows = rows
         self.pointers = pointers
 
 
 def extend(
     tip: Tip,
-    drafts: Iterable[Draft],
+    drafts: Sequence[Draft],
     *,
     now: str,
     rules: int,
     pointers: Mapping[str, int],
+    moved: dict[str, int] | None = None,
     defaults: bool = True,
 ) -> Extension:
     """Records for these drafts after `tip`, which moves on with them.
 
-    `pointers` holds where the drafts' own pointer keys stand now. Raises InputError for a record that is too
-    long, and then the tip is as it was.
+    `pointers` holds where the drafts' own pointer keys stood, `moved` where those stand that were moved since;
+    it is what the extension goes on with. Raises InputError for a record that is too long, and then all is as
+    it was.
     """
-    at = max(now, tip.at)
-    moved: dict[str, int] = {}
+    position, edge, at = tip.position, tip.edge, max(now, tip.at)
+    moved = {} if moved is None else moved
+    records = [draft.record(at, number, defaults=defaults) for number, draft in enumerate(drafts, position + 1)]
     rows: list[Row] = []
-    numbered = list(enumerate(drafts, tip.position + 1))
-    records = [draft.record(at, position, defaults=defaults) for position, draft in numbered]
-    for record, (position, draft) in zip(records, numbered, strict=True):
-        type_key, criterion_key = f"t{draft.type}", f"c{draft.criterion_id}"
-        type_before = moved.get(type_key) or pointers.get(type_key, 0)
-        moved[type_key] = position
+    for draft, record in zip(drafts, records, strict=True):
+        position += 1
+        key = f"t{draft.type}"
+        type_before = moved.get(key) or pointers.get(key, 0)
+        moved[key] = position
         criterion_before = 0
         if draft.criterion_id:
-            criterion_before = moved.get(criterion_key) or pointers.get(criterion_key, 0)
-            moved[criterion_key] = position
-        if sets_phase(rules, draft.type, draft.phase_id):
+            key = f"c{draft.criterion_id}"
+            criterion_before = moved.get(key) or pointers.get(key, 0)
+            moved[key] = position
+        if draft.phase_id and sets_phase(rules, draft.type, draft.phase_id):
             moved[f"p{draft.phase_id}"] = position
-        node = tip.edge.append(leaf_hash(record))
+        node = edge.append(leaf_hash(record))
         rows.append(Row(position, record, node, criterion_before, type_before, draft.sealed))
-    tip.position, tip.at = tip.position + len(rows), at
-    return Extension(tip, rows, moved)
+    tip.position, tip.at = position, at
+    return Extension(rows, moved)
 
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tallystick.errors import StoreUnavailableError
+from tallystick.errors import NotFoundError, StoreUnavailableError
 
 UNSAFE = {
     "9p": "a 9p mount (WSL, some sandboxes)",
@@ -77,3 +77,10 @@ def require_local(folder: str, *, mountinfo: str = "/proc/self/mountinfo") -> No
             where=folder,
             advice="keep the ledger on a local disk (TALLYSTICK_LEDGER or --ledger), or use PostgreSQL",
         )
+
+
+def require_folder(folder: str) -> None:
+    """Raises NotFoundError where there is no such folder, and what `require_local` raises."""
+    if not os.path.isdir(folder):
+        raise NotFoundError("no such folder", where=folder, advice="make it first")
+    require_local(folder)

@@ -12,8 +12,9 @@ from tallystick.stores import forking, sqlite_proofs
 from tallystick.stores import sqlite_schema as schema
 from tallystick.stores.appending import Work
 from tallystick.stores.base import SessionKey
-from tallystick.stores.filesystem import require_local
+from tallystick.stores.filesystem import require_folder, require_local
 from tallystick.stores.group_commit import GroupCommit
+from tallystick.stores.sqlite_appended import append_one
 from tallystick.stores.sqlite_connection import (
     ENGINE_ERRORS,
     SIDE_FILES,
@@ -25,7 +26,9 @@ from tallystick.stores.sqlite_connection import (
     require_sqlite,
     roll_back,
     store_error,
+    sync_folder,
 )
+from tallystick.stores.sqlite_memory import Memory
 from tallystick.stores.sqlite_reader import SqliteReader
 from tallystick.stores.sqlite_writer import SqliteBatch
 
@@ -78,7 +81,7 @@ class SqliteStore(SqliteReader):
         self._lock = WriteLock(self.path)
         self._commits = GroupCommit(self._commit)
         self._sessions: dict[str, SessionKey] = {}
-        self._written: dict[int, int] = {}
+        self._memory = Memory()
         self._unusable = ""
         self._log: SqliteLog | None = None
 
@@ -131,9 +134,7 @@ class SqliteStore(SqliteReader):
     def _create(self, random: Callable[[int], bytes]) -> None:
         """Make the ledger; several processes may come here at once, and one may have died here before."""
         folder = os.path.dirname(self.path)
-        if not os.path.isdir(folder):
-            raise NotFoundError("no such folder", where=folder, advice="make it first")
-        require_local(folder)
+        require_folder(folder)
         with self._writing, self._lock:
             connection = connect_writer(self.path, create=True)
             try:
@@ -143,7 +144,7 @@ class SqliteStore(SqliteReader):
                 connection.execute("COMMIT")
             finally:
                 connection.close()
-            _sync_folder(folder)
+            sync_folder(folder)
 
     def _connection(self) -> sqlite3.Connection:
         self._require_usable()
@@ -203,12 +204,11 @@ class SqliteStore(SqliteReader):
 
     def _submit(self, work: Work) -> Head:
         self._require_writable()
-        head: Head = self._commits.submit(work)
-        return head
+        return self._commits.submit(work)  # type: ignore[no-any-return]
 
     def _commit(self, requests: list[Request]) -> None:
         try:
-            self._transact(requests)
+            self._transact(requests, own=len(requests) == 1)
         except StoreUnavailableError:
             raise
         except Exception:
@@ -225,18 +225,25 @@ class SqliteStore(SqliteReader):
             except Exception as error:
                 request.error = error
 
-    def _transact(self, requests: list[Request]) -> None:
+    def _transact(self, requests: list[Request], *, own: bool = False) -> None:
+        """`own`: there is one, the caller's: where he is interrupted, nobody asks again whether it was done."""
         with self._writing, self._locked():
             connection, committing = None, False
             try:
                 connection = self._writer or self._open_writer()
+                self._memory.prepare(connection, self.path, len(requests))
+                if own and (session := self._sessions.get(requests[0].work.task_id)):
+                    self._require_in_place()
+                    requests[0].result = append_one(connection, self._memory, session, requests[0].work, self._clock)
+                    if requests[0].result is not None:
+                        return
                 connection.execute("BEGIN IMMEDIATE")
-                batch = SqliteBatch(connection, self.ledger_id, self._clock(), self._sessions, self._written)
+                batch = SqliteBatch(connection, self.ledger_id, self._clock(), self._sessions, self._memory)
                 batch.perform(requests)
                 self._require_in_place()
                 committing = True
                 connection.execute("COMMIT")
-                self._sessions.update(batch.created)
+                batch.committed()
             except BaseException as error:
                 failed = isinstance(error, ENGINE_ERRORS)
                 if committing and not failed and connection is not None and not connection.in_transaction:
@@ -246,7 +253,6 @@ class SqliteStore(SqliteReader):
                 for request in requests:
                     request.result = None
                 self._sessions.clear()
-                self._written.clear()
                 if isinstance(error, ENGINE_ERRORS):
                     raise store_error(error, self.path) from None
                 raise
@@ -259,6 +265,7 @@ class SqliteStore(SqliteReader):
             try:
                 connection = self._writer or self._open_writer()
                 connection.execute("BEGIN IMMEDIATE")
+                self._memory.forget()
                 result = work(connection)
                 self._require_in_place()
                 connection.execute("COMMIT")
@@ -285,7 +292,7 @@ class SqliteStore(SqliteReader):
             except BaseException:
                 connection.close()
                 raise
-        self._writer = connection
+        self._writer, self._memory = connection, Memory()
         return connection
 
     def _truncate_log(self) -> None:
@@ -391,11 +398,3 @@ class SqliteStore(SqliteReader):
         self._lock.close()
         self._reset()
         self._unusable = unusable
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sqlite3
+from time import sleep
 
 from tallystick.errors import StoreUnavailableError, TallystickError, TamperedError
 from tallystick.stores.sqlite_schema import MINIMUM
@@ -24,6 +25,9 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 BUSY_SECONDS = 60.0
+GIVE_WAY_SECONDS = 0.0001
+"""What the next one has to wake up, where others want the lock: whoever gave it back would else take it again."""
+GIVE_WAY_TIMES = 8
 SIDE_FILES = ("-wal", "-shm", "-journal", "-lock")
 ENGINE_ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 """What the sqlite3 module raises: the last two for a damaged schema, and for numbers that no ledger has."""
@@ -93,7 +97,40 @@ def connect_writer(path: str, *, create: bool = False) -> sqlite3.Connection:
     connection.execute("PRAGMA fullfsync = 1")
     connection.execute("PRAGMA checkpoint_fullfsync = 1")
     connection.execute("PRAGMA secure_delete = 1")
+    connection.execute("PRAGMA temp_store = MEMORY")
     return connection
+
+
+LOG_BYTES = 1_004 * (24 + 4_096)
+"""What the write-ahead log grows to before it is checkpointed and used again from its start."""
+SPARE_BYTES = 64 * LOG_BYTES
+_FEW_PAGES = 16
+
+
+def grow_log(connection: sqlite3.Connection, path: str) -> None:
+    """Make the write-ahead log as long as it is going to be, with a transaction that is rolled back.
+
+    A commit that makes the file longer has the file system write its own journal too, and takes twice as long.
+    Whoever appends a few entries has no use for it. Where it cannot be done, the log is left to grow by itself.
+    What does not fit into the cache is written to the log, whatever becomes of the transaction.
+    """
+    try:
+        missing = LOG_BYTES - os.stat(f"{path}-wal").st_size
+        space = os.statvfs(path)
+    except (OSError, AttributeError):
+        return
+    if missing <= 0 or space.f_bavail * space.f_frsize < SPARE_BYTES:
+        return
+    try:
+        connection.execute(f"PRAGMA cache_size = {_FEW_PAGES}")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO artifact VALUES (-1, 0, x'', zeroblob(?))", (missing + 2 * _FEW_PAGES * 4_096,))
+    except sqlite3.Error:
+        pass
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+        connection.execute("PRAGMA cache_size = -2000")
 
 
 def roll_back(path: str) -> None:
@@ -112,6 +149,15 @@ def file_identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return told.st_dev, told.st_ino
+
+
+def sync_folder(folder: str) -> None:
+    """Have the names of new files in it survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def first_of_wrong_type(rows: list[tuple[Any, ...]], kinds: str) -> tuple[Any, ...] | None:
@@ -163,6 +209,8 @@ class WriteLock:
     def __init__(self, path: str) -> None:
         self._path = f"{path}-lock"
         self._descriptor = -1
+        self._others = 0
+        """How many more times to give way: others were met not long ago."""
 
     def __enter__(self) -> None:
         if fcntl is None:
@@ -177,16 +225,26 @@ class WriteLock:
                     advice="make the file and its folder writable, or name another ledger",
                 ) from None
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            self._lock()
         except BaseException:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             raise
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._others = GIVE_WAY_TIMES
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._descriptor >= 0:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            if self._others:
+                self._others -= 1
+                sleep(GIVE_WAY_SECONDS)
 
     def close(self) -> None:
         """Give the file back. In a forked child this leaves the parent's lock alone."""

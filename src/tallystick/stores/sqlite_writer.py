@@ -6,6 +6,7 @@ from tallystick.errors import StoreUnavailableError, TamperedError
 from tallystick.stores.appending import CACHED_SESSIONS, PREFIX_BYTES, Batch, Standing
 from tallystick.stores.artifacts import pack
 from tallystick.stores.base import HEAD_KEY, INLINE_OUTPUT, SessionKey, tip_from
+from tallystick.stores.sqlite_appended import appended, insert, is_next
 from tallystick.stores.sqlite_connection import first_of_wrong_type
 from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from tallystick.stores.appending import Seen
     from tallystick.stores.base import Head, IdempotencyKey, Row
+    from tallystick.stores.sqlite_memory import Memory
 
 INSERT_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_STATE = "INSERT INTO state (session, key, position, at, edge) VALUES (?, ?, ?, ?, ?)"
@@ -30,7 +32,7 @@ _READ_STATE = "SELECT key, position, at, edge FROM state WHERE session = ? AND k
 
 
 class SqliteBatch(Batch):
-    """See `Batch`. `sessions` and `written` (session → head it was left at) live as long as the store."""
+    """See `Batch`. `sessions` lives as long as the store, `memory` as long as the connection."""
 
     def __init__(
         self,
@@ -38,23 +40,28 @@ class SqliteBatch(Batch):
         ledger_id: str,
         now: str,
         sessions: dict[str, SessionKey],
-        written: dict[int, int],
+        memory: Memory,
     ) -> None:
         super().__init__(ledger_id, now)
         self._connection = connection
         self._sessions = sessions
-        self._written = written
-        self.created: dict[str, SessionKey] = {}
+        self._memory = memory
+        self._created: dict[str, SessionKey] = {}
         """Sessions made in this transaction: known to nobody else before it is committed."""
-        self._records: list[tuple[object, ...]] = []
+        self._records: dict[int, list[tuple[object, ...]]] = {}
         if len(sessions) > CACHED_SESSIONS:
             sessions.clear()
-            written.clear()
+        memory.check(connection)
+
+    def committed(self) -> None:
+        """What this transaction wrote is what stands now."""
+        self._sessions.update(self._created)
+        self._memory.keep(self._standing.values())
 
     # --- sessions
 
     def _session(self, task_id: str) -> SessionKey | None:
-        known = self._sessions.get(task_id) or self.created.get(task_id)
+        known = self._sessions.get(task_id) or self._created.get(task_id)
         if known is None:
             found = self._read("SELECT number, header FROM session WHERE ledger = 1 AND task_id = ?", (task_id,), "ib")
             if not found:
@@ -75,15 +82,16 @@ class SqliteBatch(Batch):
         made = self._connection.execute(_INSERT_SESSION, (number, task_id, header, self._ledger_id))
         if not made.rowcount:
             raise StoreUnavailableError("another ledger was copied into this empty one", advice="open it again")
-        session = self.created[task_id] = SessionKey(number, self._ledger_id, task_id, header)
-        self._written[number] = 0
+        session = self._created[task_id] = SessionKey(number, self._ledger_id, task_id, header)
         return session
+
+    def _recall(self, number: int) -> Standing | None:
+        return self._memory.take(number)
 
     def _stand_on(self, session: SessionKey, rules: int, keys: Sequence[str]) -> Standing:
         found = self._read_state(session.number, [HEAD_KEY, *keys])
         tip = tip_from(session.task_id, found.pop(HEAD_KEY, None))
-        if self._written.get(session.number) != tip.position:
-            self._require_open(session, tip.position)
+        self._require_open(session, tip.position)
         return Standing(session, rules, tip, {key: row[0] for key, row in found.items()}, new=False)
 
     def _read_pointers(self, standing: Standing, keys: Sequence[str]) -> dict[str, int]:
@@ -119,32 +127,40 @@ class SqliteBatch(Batch):
             output = row.sealed.output
             if output is not None and len(output) > INLINE_OUTPUT:
                 self._write_artifact(base + row.position, output)
-            self._records.append(parameters(base, row))
+        self._records.setdefault(session.number, []).extend([parameters(base, row) for row in rows])
 
     def _write(self, standings: Iterable[Standing]) -> None:
-        self._flush_records()
+        alone: list[tuple[object, ...]] = []
+        heads: list[tuple[object, ...]] = []
+        moved: list[tuple[object, ...]] = []
+        new: list[tuple[object, ...]] = []
         for standing in standings:
-            self._write_state(standing)
+            number, tip, pointers = standing.session.number, standing.tip, standing.pointers
+            records = self._records.get(number, ())
+            if self._memory.viewed and len(records) == 1 and is_next(standing):
+                alone.append(appended(standing, *self._records.pop(number)))
+                continue
+            standing.stored = (tip.position, tip.edge.pack())
+            if standing.new:
+                new.append((number, HEAD_KEY, tip.position, tip.at, standing.stored[1]))
+            elif standing.moved:
+                heads.append((tip.position, tip.at, standing.stored[1], number))
+            for key, position in standing.moved.items():
+                if key in pointers:
+                    moved.append((position, number, key))
+                else:
+                    new.append((number, key, position, None, None))
+        self._flush_records()
+        connection = self._connection
+        insert(connection, "appended", alone)
+        connection.executemany(UPDATE_HEAD, heads)
+        connection.executemany(UPDATE_POINTER, moved)
+        insert(connection, "state", new)
 
     def _flush_records(self) -> None:
-        if len(self._records) == 1:
-            self._connection.execute(INSERT_RECORD, self._records[0])
-        elif self._records:
-            self._connection.executemany(INSERT_RECORD, self._records)
-        self._records = []
-
-    def _write_state(self, standing: Standing) -> None:
-        number, tip, connection = standing.session.number, standing.tip, self._connection
-        if standing.new:
-            connection.execute(INSERT_STATE, (number, HEAD_KEY, tip.position, tip.at, tip.edge.pack()))
-        elif standing.moved:
-            connection.execute(UPDATE_HEAD, (tip.position, tip.at, tip.edge.pack(), number))
-        for key, position in standing.moved.items():
-            if key in standing.pointers:
-                connection.execute(UPDATE_POINTER, (position, number, key))
-            else:
-                connection.execute(INSERT_STATE, (number, key, position, None, None))
-        self._written[number] = tip.position
+        for records in self._records.values():
+            insert(self._connection, "record", records)
+        self._records = {}
 
     def _write_artifact(self, record: int, output: bytes) -> None:
         write_artifact(self._connection, record, output)
