@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from tallystick.blocks import CHUNK, digests_of, sealed
 from tallystick.errors import InputError, TamperedError
+from tallystick.helping import helper_for
 from tallystick.model.bulk import decode_bulk, decode_many
 from tallystick.model.header import decode_header
 from tallystick.model.record import PARTS
-from tallystick.model.session import Replayer, sets_phase
+from tallystick.model.session import Rules
 from tallystick.proof.known_heads import KnownHeads
 from tallystick.proof.merkle import Edge, leaf_hash
 from tallystick.proof.subtrees import append_subtree, end_node, perfect_root
@@ -24,15 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
+    from tallystick.helping import Helper
     from tallystick.model.bulk import BulkRecord
     from tallystick.stores.base import SessionKey, Store
 
 __all__ = ["CHUNK", "Fault", "SessionVerification", "Verified", "iterate_store", "raise_first", "verify_session"]
-
-CHUNK = 512
-"""Leaves hashed together; a power of two."""
-HALF = "half"
-"""What stands for a salt without its part, or a part without its salt: no record says this."""
 
 
 def verify_session(
@@ -61,8 +59,10 @@ class SessionVerification:
         self._session = session
         self._faults: list[Fault] = []
         self._edge = Edge()
-        self._replayer = Replayer()
+        self._rules: int = Rules.V1
         self._types: dict[str, int] = {}
+        self._criteria: dict[str, int] = {}
+        self._phases: dict[str, int] = {}
         self._at = ""
         self._next = 1
         self._gap = False
@@ -73,12 +73,18 @@ class SessionVerification:
         self._missing: dict[tuple[int, str], None] = {}
         self._erased: set[tuple[int, str]] = set()
         self._known = known
+        self._helper: Helper | None = None
 
     def run(self, progress: Callable[[int], None] | None) -> Verified:
         self._header()
-        self._read(progress)
-        last, rows = self._store.state_rows(self._session)
-        self._read(progress, last)
+        self._helper = helper_for(self._store, self._session, self._rules, self._known.waiting)
+        try:
+            self._read(progress)
+            last, rows = self._store.state_rows(self._session)
+            self._read(progress, last)
+        finally:
+            if self._helper is not None:
+                self._helper.close()
         self._finish(rows)
         head = Head(self._edge.size - 1, self._edge.root().hex())
         return Verified(
@@ -93,17 +99,43 @@ class SessionVerification:
     def _read(self, progress: Callable[[int], None] | None, last: int | None = None) -> None:
         """Take rows as far as there are any, or to position `last`: others may append meanwhile."""
         while last is None or self._next <= last:
-            rows = self._store.raw_rows(self._session, self._next, CHUNK - self._next % CHUNK)
-            if last is not None:
-                rows = [row for row in rows if row[0] <= last]
-            if not rows:
-                return
-            if rows[-1][0] < self._next:
-                raise TamperedError("the rows are out of order", task_id=self._session.task_id, position=rows[-1][0])
-            self._chunk(self._next, rows)
-            self._next = rows[-1][0] + 1
+            start = self._next
+            if not self._join():
+                rows = self._store.raw_rows(self._session, start, CHUNK - start % CHUNK)
+                if last is not None:
+                    rows = [row for row in rows if row[0] <= last]
+                if not rows:
+                    return
+                if rows[-1][0] < start:
+                    task, position = self._session.task_id, rows[-1][0]
+                    raise TamperedError("the rows are out of order", task_id=task, position=position)
+                self._chunk(start, rows)
+                self._next = rows[-1][0] + 1
             if progress is not None:
-                progress(len(rows))
+                progress(self._next - start)
+
+    def _join(self) -> bool:
+        """Go on behind the next block, where the helper has read it and it fits what comes before."""
+        block = self._helper.take(self._next) if self._helper is not None else None
+        if block is None or self._said is not None or self._gap or block.at[0] < self._at:
+            return False
+        for known, names in ((self._types, block.types), (self._criteria, block.criteria)):
+            if any(known.get(name, 0) != before for name, before in names.first.items()):
+                return False
+        edge = self._edge.copy()
+        for root, node in block.subtrees:
+            if end_node(edge, root, CHUNK) != node:
+                return False
+            append_subtree(edge, root, CHUNK)
+        for start, (root, _) in zip(range(block.start, block.next, CHUNK), block.subtrees, strict=True):
+            self._take(self._known.compare_before(start, block.nodes.get(start, [b""] * CHUNK), self._edge))
+            append_subtree(self._edge, root, CHUNK)
+            self._take(self._known.compare(start + CHUNK - 1, self._edge))
+        self._types |= block.types.last
+        self._criteria |= block.criteria.last
+        self._phases |= block.phases
+        self._at, self._next = block.at[1], block.next
+        return True
 
     def _order(self, fault: Fault) -> tuple[bool, int]:
         """By position; but what a changed record after it may have caused does not come before that record."""
@@ -130,7 +162,7 @@ class SessionVerification:
                 self._fault(0, f"the header is that of task {header.task_id!r}")
             if header.ledger != session.ledger_id:
                 self._fault(0, f"the header is that of ledger {header.ledger}")
-            self._replayer = Replayer(header.rules)
+            self._rules = header.rules
             self._at = header.at
         self._edge.append(leaf_hash(session.header))
         self._take(self._known.compare(0, self._edge))
@@ -219,8 +251,8 @@ class SessionVerification:
         criterion_before: tuple[int, ...],
         type_before: tuple[int, ...],
     ) -> None:
-        criteria, phases, types = self._replayer.criteria, self._replayer.phases, self._types
-        rules, at = self._replayer.rules, self._at
+        criteria, phases, types = self._criteria, self._phases, self._types
+        any_type_sets_phase, at = self._rules == Rules.V1, self._at
         for position, record, criterion_link, type_link in zip(
             positions, decoded, criterion_before, type_before, strict=True
         ):
@@ -231,16 +263,20 @@ class SessionVerification:
             if record.at < at:
                 self._fault(position, "its time is earlier than that of the record before it")
             at = record.at
-            if types.get(record.type, 0) != type_link:
+            kind = record.type
+            if types.get(kind, 0) != type_link:
                 self._link(position, "type")
-            types[record.type] = position
+            types[kind] = position
             criterion = record.criterion_id
-            if (criteria[criterion][0] if criterion in criteria else 0) != criterion_link:
-                self._link(position, "criterion")
             if criterion:
-                criteria[criterion] = (position, record)
-            if record.phase_id and sets_phase(rules, record.type, record.phase_id):
-                phases[record.phase_id] = (position, record)
+                if criteria.get(criterion, 0) != criterion_link:
+                    self._link(position, "criterion")
+                criteria[criterion] = position
+            elif criterion_link:
+                self._link(position, "criterion")
+            phase = record.phase_id
+            if phase and (any_type_sets_phase or kind == "phase"):
+                phases[phase] = position
             if record.erases:
                 self._redaction(position, record)
         self._at = at
@@ -268,14 +304,9 @@ class SessionVerification:
         parts: tuple[bytes | None, ...],
     ) -> None:
         digests = [getattr(record, part) if record is not None else None for record in decoded]
-        computed = [
-            sha256(salt + data).hexdigest()
-            if salt is not None and data is not None
-            else ("" if salt is None and data is None else HALF)
-            for salt, data in zip(salts, parts, strict=True)
-        ]
-        if computed == digests:
+        if sealed(digests, salts, parts):
             return
+        computed = digests_of(salts, parts)
         for offset, (digest, found) in enumerate(zip(digests, computed, strict=True)):
             if digest is not None and digest != found:
                 self._odd_part(part, positions[offset], digest, salts[offset], parts[offset])
@@ -346,8 +377,8 @@ class SessionVerification:
 
     def _pointers(self, rows: list[tuple[str, int, str | None, bytes | None]]) -> None:
         expected = {f"t{name}": position for name, position in self._types.items()}
-        expected |= {f"c{name}": position for name, (position, _) in self._replayer.criteria.items()}
-        expected |= {f"p{name}": position for name, (position, _) in self._replayer.phases.items()}
+        expected |= {f"c{name}": position for name, position in self._criteria.items()}
+        expected |= {f"p{name}": position for name, position in self._phases.items()}
         for key, position, at, edge in rows:
             if at is not None or edge is not None:
                 self._fault(position, f"the pointer {key!r} has what only a head has")

@@ -6,7 +6,7 @@ from itertools import islice, repeat
 
 from tallystick.capture.proved import digest_of
 from tallystick.errors import StoreUnavailableError, TamperedError
-from tallystick.model.bulk import BulkRecord, decode_bulk
+from tallystick.model.bulk import decode_bulk
 from tallystick.model.record import Sealed, open_entry
 from tallystick.proof.known_heads import KnownHeads
 from tallystick.stores.base import HEAD_KEY, tip_from
@@ -72,16 +72,14 @@ class SessionStream(SessionVerification):
 
     def _go_on(self, kept: Kept) -> None:
         """Stand where the target stands: its root there is the source's, which the caller has seen to."""
-        tip, replayer, nothing = kept.tip, self._replayer, BulkRecord()
+        tip = kept.tip
         self._edge, self._at, self._next = tip.edge.copy(), tip.at, tip.position + 1
-        into = {"c": replayer.criteria, "p": replayer.phases}
+        into = {"t": self._types, "c": self._criteria, "p": self._phases}
         for name, position, *_ in kept.store.state_rows(kept.key)[1]:
             if name == HEAD_KEY and position != tip.position:
                 raise elsewhere(kept.key.task_id)
-            if name[:1] == "t":
-                self._types[name[1:]] = position
-            elif name[:1] in into:
-                into[name[0]][name[1:]] = (position, nothing)
+            if name[:1] in into:
+                into[name[0]][name[1:]] = position
 
     def pieces(self) -> Iterator[Piece]:
         """The pieces, in order; one without records for a session that is new and empty.
@@ -131,9 +129,8 @@ class SessionStream(SessionVerification):
         return piece
 
     def _pointing(self) -> Iterator[tuple[str, int]]:
-        yield from ((f"t{name}", position) for name, position in self._types.items())
-        for letter, found in (("c", self._replayer.criteria), ("p", self._replayer.phases)):
-            yield from ((f"{letter}{name}", position) for name, (position, _) in found.items())
+        for letter, found in (("t", self._types), ("c", self._criteria), ("p", self._phases)):
+            yield from ((f"{letter}{name}", position) for name, position in found.items())
 
     def _target_has(self, position: int, part: str) -> bool:
         """Whether a part that is erased now is in the target, or would come to be there with these rows."""
