@@ -35,7 +35,7 @@ class TestLoads:
         ("data", "what"),
         [
             (b"", "line 1 column 1"),
-            (b'{"a":1,}', "line 1 column 8"),
+            (b'{"a":1 "b":2}', "line 1 column 8"),
             (b'{\n "a": tru}', "line 2 column 7"),
             (b'{"a":1} x', "Extra data"),
             (b'{"a":1,"b":{"a":2,"a":3}}', "duplicate key 'a'"),
