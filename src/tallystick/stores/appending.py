@@ -121,6 +121,10 @@ class Batch:
         """Where the session still stands as an earlier transaction left it; None where nobody can tell."""
         return None
 
+    def _rules(self, session: SessionKey) -> int:
+        """The rules that the session replays by."""
+        return rules_of(session)
+
     def _stand_on(self, session: SessionKey, rules: int, keys: Sequence[str]) -> Standing:
         """Where the session stands, with these pointers. Calls `_require_open`."""
         raise NotImplementedError
@@ -228,7 +232,7 @@ class Batch:
     def _stand(self, session: SessionKey, drafts: Sequence[Draft]) -> Standing:
         number = session.number
         standing = self._standing.get(number) or self._recall(number)
-        rules = standing.rules if standing else rules_of(session)
+        rules = standing.rules if standing else self._rules(session)
         wanted: list[str] = []
         for draft in drafts:
             wanted += pointer_keys(rules, draft.type, draft.criterion_id, draft.phase_id)

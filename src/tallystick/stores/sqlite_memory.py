@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tallystick.stores.appending import CACHED_SESSIONS
 from tallystick.stores.sqlite_appended import prepare
 from tallystick.stores.sqlite_connection import grow_log
 
@@ -24,11 +25,13 @@ POINTERS = 4_096
 class Memory:
     """Where a connection's own commits left sessions, for as long as nobody else commits."""
 
-    __slots__ = ("_appends", "_data_version", "_grown", "_standings", "viewed")
+    __slots__ = ("_appends", "_data_version", "_grown", "_standings", "left", "viewed")
 
     def __init__(self) -> None:
         self._data_version = -1
         self._standings: dict[int, Standing] = {}
+        self.left: dict[int, tuple[int, int]] = {}
+        """By session: its rules, and the position up to which no later version wrote to it."""
         self._appends = 0
         self._grown = False
         self.viewed = False
@@ -67,8 +70,11 @@ class Memory:
         """Remember what a commit wrote."""
         if len(self._standings) > SESSIONS:
             self._standings.clear()
+        if len(self.left) > CACHED_SESSIONS:
+            self.left.clear()
         for standing in standings:
             standing.settle()
+            self.left[standing.session.number] = (standing.rules, standing.tip.position)
             if len(standing.pointers) > POINTERS:
                 standing.pointers.clear()
             self._standings[standing.session.number] = standing

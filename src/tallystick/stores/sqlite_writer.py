@@ -88,10 +88,15 @@ class SqliteBatch(Batch):
     def _recall(self, number: int) -> Standing | None:
         return self._memory.take(number)
 
+    def _rules(self, session: SessionKey) -> int:
+        left = self._memory.left.get(session.number)
+        return left[0] if left else super()._rules(session)
+
     def _stand_on(self, session: SessionKey, rules: int, keys: Sequence[str]) -> Standing:
         found = self._read_state(session.number, [HEAD_KEY, *keys])
         tip = tip_from(session.task_id, found.pop(HEAD_KEY, None))
-        self._require_open(session, tip.position)
+        if self._memory.left.get(session.number) != (rules, tip.position):
+            self._require_open(session, tip.position)
         return Standing(session, rules, tip, {key: row[0] for key, row in found.items()}, new=False)
 
     def _read_pointers(self, standing: Standing, keys: Sequence[str]) -> dict[str, int]:
