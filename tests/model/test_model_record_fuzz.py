@@ -160,3 +160,21 @@ def test_decoding_a_header_never_fails_otherwise(data: bytes) -> None:
     assert isinstance(header.updated_at, str)
     assert isinstance(header.schema_version, int)
     header.encode()
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        pytest.param([b'{"v":1},{"v":2,"x":[1', b"1]}"], id="the second object ends in the next record"),
+        pytest.param([b'{"v":1},{"v":2,"x":[1', b'{"v":3}]}'], id="the next record begins like one"),
+        pytest.param([b'{"v":1},{"v":2}', b'{"v":3,"x":[1', b'{"v":4}]}'], id="two in one, and one in two"),
+        pytest.param([b'{"v":1,"id":"', b'{"}', b'{"v":1},{"v":2}'], id="a text over two records"),
+    ],
+)
+def test_no_record_reaches_into_the_next(records: list[bytes]) -> None:
+    with pytest.raises(InputError):
+        decode_many(records)
+
+
+def test_records_with_braces_in_their_texts_are_read() -> None:
+    assert [one.id for one in decode_many([b'{"v":1,"id":"{}"}', b'{"v":1,"id":"},{"}'])] == ["{}", "},{"]

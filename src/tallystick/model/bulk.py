@@ -46,8 +46,12 @@ def decode_bulk(data: bytes) -> BulkRecord:
 
 def decode_many(records: list[bytes]) -> list[BulkRecord]:
     """What each record's bytes say. Raises InputError where any of them cannot be read as one record."""
+    joined = b",".join(records)
+    if joined.count(b"{") != len(records) or [record[:1] for record in records].count(b"{") != len(records):
+        # Something is nested, or quoted: only one by one is it certain that a record does not reach into the next.
+        return [decode_bulk(record) for record in records]
     try:
-        decoded = _decode_list(b"[" + b",".join(records) + b"]")
+        decoded = _decode_list(b"[" + joined + b"]")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"a record cannot be read: {error}") from None
     if len(decoded) != len(records):
