@@ -98,7 +98,7 @@ class TestDetect:
 
     @pytest.mark.parametrize("data", [b"", b"words", b"{}", b"[]", b'{"task_id":1}', b"\xff{\0"])
     def test_what_is_unknown_is_refused(self, data):
-        with pytest.raises(InputError, match=r"^report: is in no format .*--format \(scafld"):
+        with pytest.raises(InputError, match=r"^report: cannot be imported: .*--format \(scafld"):
             detect_format(data, "report")
 
     def test_the_formats_are_listed(self):
