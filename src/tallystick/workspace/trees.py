@@ -46,27 +46,42 @@ def tree_id(index: Index) -> str:
     if root.count >= 0:
         return root.oid.hex()
     folders, number = [_Open(b"", root)], 0
-    while number < len(index.paths):
+    while (number := _take_files(index, folders[-1], number)) < len(index.paths):
         path, folder = index.paths[number], folders[-1]
         if not path.startswith(folder.path):
             _close(folders, index.oid_size)
             continue
-        name, slash, below = path[len(folder.path) :].partition(b"/")
-        if below:
-            inner = folder.cached.folders.get(name) or _Folder()
-            if inner.count > 0:
-                folder.items.append(b"40000 %b\0%b" % (name, inner.oid))
-                number += inner.count
-            else:
-                folders.append(_Open(folder.path + name + b"/", inner))
+        name, _, below = path[len(folder.path) :].partition(b"/")
+        if not below:  # a folder of a sparse index
+            folder.items.append(b"%o %b\0%b" % (_DIRECTORY, name, index.oid(number)))
+            number += 1
             continue
-        if number not in index.uncommitted:
-            mode = _DIRECTORY if slash else index.mode(number)  # a folder of a sparse index
-            folder.items.append(b"%o %b\0%b" % (mode, name, index.oid(number)))
-        number += 1
+        inner = folder.cached.folders.get(name) or _Folder()
+        if inner.count > 0:
+            folder.items.append(b"40000 %b\0%b" % (name, inner.oid))
+            number += inner.count
+        else:
+            folders.append(_Open(folder.path + name + b"/", inner))
     while len(folders) > 1:
         _close(folders, index.oid_size)
     return _digest(folders[0].items, index.oid_size).hex()
+
+
+def _take_files(index: Index, folder: _Open, first: int) -> int:
+    """Adds the files of the folder itself, from that entry on. The number of the first entry that is none of them."""
+    data, places, paths, uncommitted = index.data, index.places, index.paths, index.uncommitted
+    prefix, start, add, to_end = folder.path, len(folder.path), folder.items.append, 40 + index.oid_size
+    modes: dict[bytes, bytes] = {}
+    for number in range(first, len(paths)):
+        path = paths[number]
+        if path.find(b"/", start) >= 0 or not path.startswith(prefix):
+            return number
+        if number not in uncommitted:
+            place = places[number]
+            mode = data[place + 24 : place + 28]
+            head = modes.get(mode) or modes.setdefault(mode, b"%o " % int.from_bytes(mode, "big"))
+            add(head + path[start:] + b"\0" + data[place + 40 : place + to_end])
+    return len(paths)
 
 
 def _close(folders: list[_Open], oid_size: int) -> None:
