@@ -90,7 +90,7 @@ def storm(
 ) -> list[Twin]:
     """Three twins at once while heads move; one after another is killed at random, and another takes its place.
 
-    All of them, those that live on ended by SIGTERM, once the log was signed after the last of it.
+    All of them, those that live on ended by SIGTERM, once two have signed and the log was signed after the last of it.
     """
     seed = random.randrange(1 << 20)
     chance = random.Random(seed)
@@ -98,7 +98,11 @@ def storm(
     running, ended = [start() for _ in range(3)], []
     wait_until(lambda: any(one.notes for one in running))
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+
+    def two_signed() -> bool:
+        return sum(bool(one.notes) for one in ended + running) > 1
+
+    while time.monotonic() < end or (not two_signed() and time.monotonic() < end + 60):
         append(chance)
         between()
         if chance.random() < 0.08:
@@ -114,7 +118,10 @@ def storm(
         return log.size() > 0 and log.pending() is None and stored_heads(ledger) == map_now(ledger)
 
     wait_until(signed)
-    assert [one.end(signal.SIGTERM) for one in running] == [0, 0, 0]
+    for one in running:
+        code = one.end(signal.SIGTERM)
+        # One that was started a moment ago may not have come as far as to catch the signal.
+        assert code == 0 or (code == -signal.SIGTERM and not one.notes), code
     return ended + running
 
 
