@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tallystick.proof.head_proof import HeadProof
     from tallystick.proof.headmap import Head as MapHead
-    from tallystick.stores.base import SessionKey, Store
+    from tallystick.stores.base import SessionKey, Store, Tip
 
     Change: TypeAlias = tuple[int, int, str | None, int, bytes]
     """(checkpoint, session number, task id, position, root): a head that is new in a checkpoint.
@@ -73,6 +73,23 @@ class MovedHead:
         """The root of its tree at that position: 32 bytes."""
         self.before = before
         """(position, root) of the head before this one; None for a task that no checkpoint was about yet."""
+
+
+def moved_since(session: int, task_id: str, tip: Tip, before: int | None, root: bytes | None) -> MovedHead | None:
+    """The session's head where it is another than (`before`, `root`), the one that the newest checkpoint is about.
+
+    `before` None: no checkpoint is about the session yet. Raises TamperedError for a session that became shorter.
+    """
+    if before is not None and tip.position < before:
+        raise TamperedError(
+            f"it was shortened: a checkpoint is about {before} entries, there are {tip.position}",
+            task_id=task_id,
+            position=tip.position,
+        )
+    if tip.position == before:
+        return None
+    known = None if before is None or root is None else (before, root)
+    return MovedHead(session, task_id, tip.position, tip.edge.root(), known)
 
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import psycopg
 
-from tallystick.errors import TamperedError
 from tallystick.proof.headmap import map_key
 from tallystick.stores.base import HEAD_KEY, tip_from
-from tallystick.stores.checkpoints import MovedHead, StoredCheckpoint
+from tallystick.stores.checkpoints import StoredCheckpoint, moved_since
 from tallystick.stores.postgres_schema import PARTITIONS, number_of, partition_of
 
 TYPE_CHECKING = False
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from tallystick.proof.headmap import Head as MapHead
     from tallystick.stores.base import SessionKey
-    from tallystick.stores.checkpoints import Change, Tiles
+    from tallystick.stores.checkpoints import Change, MovedHead, Tiles
 
     Query = Callable[..., list[Any]]
     Connection = psycopg.Connection[Any]
@@ -80,16 +79,8 @@ class PostgresLog:
             " UNION ALL ".join(_MOVED.format(x=digit) for digit in PARTITIONS)
         ):
             tip = tip_from(task_id, (position, at, edge))
-            if before is not None and tip.position < before:
-                raise TamperedError(
-                    f"it was shortened: a checkpoint is about {before} entries, there are {tip.position}",
-                    task_id=task_id,
-                    position=tip.position,
-                )
-            if tip.position != before:
-                head = None if before is None else (before, root)
-                found.append(MovedHead(number_of(key), task_id, tip.position, tip.edge.root(), head))
-        return found
+            found.append(moved_since(number_of(key), task_id, tip, before, root))
+        return [one for one in found if one is not None]
 
     def changes(self, after: int = 0) -> Iterator[list[Change]]:
         """See `CheckpointLog.changes`."""
