@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tallystick.stores.adopting import complete_rows, require_foreign, require_same
 from tallystick.stores.base import HEAD_KEY, INLINE_OUTPUT
+from tallystick.stores.sqlite_appended import parameters
 from tallystick.stores.sqlite_schema import POSITION_BITS
-from tallystick.stores.sqlite_writer import INSERT_RECORD, INSERT_STATE, parameters, write_artifact
+from tallystick.stores.sqlite_writer import INSERT_RECORD, INSERT_STATE, write_artifact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tallystick.stores.appending import Standing, Work
-    from tallystick.stores.base import Head, SessionKey
+    from tallystick.stores.base import Head, Row, SessionKey
     from tallystick.stores.sqlite_memory import Memory
 
 GROUP = 16
@@ -75,8 +75,20 @@ def append_one(
     (row,) = extend(
         tip, work.drafts, now=clock(), rules=standing.rules, pointers=pointers, moved=moved, defaults=work.defaults
     ).rows
-    record = (
-        (number << POSITION_BITS) + row.position,
+    try:
+        connection.execute(_APPEND, appended(standing, parameters(number << POSITION_BITS, row)))
+    except sqlite3.IntegrityError:
+        return None
+    memory.keep((standing,))
+    return tip.head()
+
+
+def parameters(base: int, row: Row) -> tuple[object, ...]:
+    """A row of the table of records, for a row of the session whose packed ids begin at `base`."""
+    sealed = row.sealed
+    output = sealed.output
+    return (
+        base + row.position,
         row.record,
         row.node,
         row.criterion_before,
@@ -86,14 +98,8 @@ def append_one(
         sealed.details_salt,
         sealed.details,
         sealed.output_salt,
-        sealed.output,
+        output if output is None or len(output) <= INLINE_OUTPUT else None,
     )
-    try:
-        connection.execute(_APPEND, appended(standing, record))
-    except sqlite3.IntegrityError:
-        return None
-    memory.keep((standing,))
-    return tip.head()
 
 
 def is_next(standing: Standing) -> bool:

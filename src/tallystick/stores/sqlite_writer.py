@@ -6,7 +6,7 @@ from tallystick.errors import StoreUnavailableError, TamperedError
 from tallystick.stores.appending import CACHED_SESSIONS, PREFIX_BYTES, Batch, Standing
 from tallystick.stores.artifacts import pack
 from tallystick.stores.base import HEAD_KEY, INLINE_OUTPUT, SessionKey, tip_from
-from tallystick.stores.sqlite_appended import appended, insert, is_next
+from tallystick.stores.sqlite_appended import appended, insert, is_next, parameters
 from tallystick.stores.sqlite_connection import first_of_wrong_type
 from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK
 
@@ -214,23 +214,4 @@ def write_artifact(connection: sqlite3.Connection, record: int, output: bytes) -
     connection.executemany(
         "INSERT INTO artifact (record, chunk, digest, data) VALUES (?, ?, ?, ?)",
         ((record, chunk, digest, data) for chunk, (digest, data) in enumerate(pack(output))),
-    )
-
-
-def parameters(base: int, row: Row) -> tuple[object, ...]:
-    """What `INSERT_RECORD` takes for a row of the session whose packed ids begin at `base`."""
-    sealed = row.sealed
-    output = sealed.output
-    return (
-        base + row.position,
-        row.record,
-        row.node,
-        row.criterion_before,
-        row.type_before,
-        sealed.text_salt,
-        sealed.text,
-        sealed.details_salt,
-        sealed.details,
-        sealed.output_salt,
-        output if output is None or len(output) <= INLINE_OUTPUT else None,
     )
