@@ -25,8 +25,9 @@ _ENDINGS = (
     "token", "tokens",
 )  # fmt: skip
 _PHRASES = ("CONNECTION_STRING", "CONNECTIONSTRING", "DATABASE_URL", "DB_URL", "MONGO_URI", "REDIS_URL")
-_PASSWORD_IN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s@]*?:([^/?#\s]+)@|[?&](?:ssl)?password=([^&\s]+)")
-_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+# Compiled where a value is a URL: most environments have none.
+_PASSWORD_IN_URL = r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s@]*?:([^/?#\s]+)@|[?&](?:ssl)?password=([^&\s]+)"
+_PERCENT = rb"%([0-9A-Fa-f]{2})"
 _NO_SECRETS = frozenset(("PWD", "OLDPWD", "SSH_AUTH_SOCK", "GPG_TTY"))
 
 
@@ -42,7 +43,7 @@ def looks_secret(name: str) -> bool:
 
 def passwords_in(value: str) -> list[str]:
     """The passwords that a URL carries, as they stand in it and as they are meant; none for other text."""
-    found = _PASSWORD_IN_URL.findall(value) if "://" in value else []
+    found = re.findall(_PASSWORD_IN_URL, value) if "://" in value else []
     if not found:
         return []
     written = [login or parameter for login, parameter in found]
@@ -51,7 +52,7 @@ def passwords_in(value: str) -> list[str]:
 
 def _unquoted(text: str) -> str:
     data = text.encode("utf-8", "surrogateescape")
-    return _PERCENT.sub(lambda found: bytes([int(found[1], 16)]), data).decode("utf-8", "surrogateescape")
+    return re.sub(_PERCENT, lambda found: bytes([int(found[1], 16)]), data).decode("utf-8", "surrogateescape")
 
 
 class SecretMask:
