@@ -271,7 +271,7 @@ def test_only_what_could_be_taken_for_something_else_gets_a_key_of_ours(store: P
     assert store.sql("SELECT * FROM local_idempotency") == []
     for n in range(1, 4):
         ledger.append("t", PLAIN)
-        keys = store.sql("SELECT key, first, last, salt, digest FROM local_idempotency ORDER BY key")
+        keys = store.sql("SELECT key, first, last, salt, digest FROM local_idempotency ORDER BY first")
         assert [row[1:] for row in keys] == [(2 + m, 2 + m, None, None) for m in range(1, n + 1)]
 
 
