@@ -12,7 +12,7 @@ from tallystick import Entry, InputError, Ledger, NotFoundError, StoreUnavailabl
 from tallystick.location import (
     current_branch,
     find_ledger,
-    main_work_tree,
+    git_directories,
     place_for_new,
     prepare_folder,
     sqlite_path,
@@ -91,11 +91,13 @@ def test_a_submodule_is_a_work_tree_of_its_own(git_repo: GitRepo, tmp_path: Path
     other.commit("First")
     git_repo.git("submodule", "add", "-q", other.root, "sub")
     assert work_tree_root(str(git_repo.root / "sub")) == str(git_repo.root / "sub")
-    assert main_work_tree(str(git_repo.root / "sub")) == str(git_repo.root / "sub")
-    assert place_for_new(str(git_repo.root / "sub")) == (str(git_repo.root / "sub/.tallystick/ledger.db"), "")
-    assert found(git_repo.root / "sub") is None
-    path = ledger_in(git_repo.root)
-    assert found(git_repo.root / "sub") == path
+    home = git_repo.root / ".git/modules/sub/tallystick/ledger.db"
+    assert place_for_new(str(git_repo.root / "sub"), {}) == (str(home), "")
+    ledger_in(git_repo.root)
+    assert found(git_repo.root / "sub") is None, "the search ends at the top of the work tree"
+    home.parent.mkdir()
+    home.touch()
+    assert found(git_repo.root / "sub") == str(home)
 
 
 # --- making
@@ -104,24 +106,27 @@ def test_a_submodule_is_a_work_tree_of_its_own(git_repo: GitRepo, tmp_path: Path
 def test_one_is_made_at_the_root_of_the_work_tree(git_repo: GitRepo) -> None:
     git_repo.write("a/b/file")
     expected = (str(git_repo.root / ".tallystick/ledger.db"), "")
-    assert place_for_new(str(git_repo.root / "a" / "b")) == place_for_new(str(git_repo.root)) == expected
+    assert place_for_new(str(git_repo.root / "a" / "b"), {}) == place_for_new(str(git_repo.root), {}) == expected
 
 
 def test_outside_git_it_is_made_where_one_stands(tmp_path: Path) -> None:
-    assert place_for_new(str(tmp_path)) == (str(tmp_path / ".tallystick/ledger.db"), "")
+    assert place_for_new(str(tmp_path), {}) == (str(tmp_path / ".tallystick/ledger.db"), "")
 
 
 def test_for_a_linked_work_tree_it_is_made_at_the_main_one(git_repo: GitRepo, linked: GitRepo) -> None:
-    assert place_for_new(str(linked.root / "below")) == (str(git_repo.root / ".tallystick/ledger.db"), "")
+    assert place_for_new(str(linked.root / "below"), {}) == (str(git_repo.root / ".tallystick/ledger.db"), "")
 
 
-def test_a_work_tree_of_a_bare_repository_has_its_own(git_repo: GitRepo, tmp_path: Path) -> None:
+def test_the_ledger_of_a_bare_repositorys_work_tree_stays_with_it(git_repo: GitRepo, tmp_path: Path) -> None:
     git_repo.commit("First")
     git_repo.git("clone", "-q", "--bare", git_repo.root, tmp_path / "bare.git")
     bare = GitRepo(tmp_path / "bare.git")
     bare.git("worktree", "add", "-q", tmp_path / "tree", "main")
-    assert main_work_tree(str(tmp_path / "tree")) == str(tmp_path / "tree")
-    assert place_for_new(str(tmp_path / "tree")) == (str(tmp_path / "tree/.tallystick/ledger.db"), "")
+    home = tmp_path / "bare.git/tallystick/ledger.db"
+    assert place_for_new(str(tmp_path / "tree"), {}) == (str(home), "")
+    home.parent.mkdir()
+    home.touch()
+    assert found(tmp_path / "tree") == str(home)
 
 
 def test_where_the_main_work_tree_cannot_be_written_the_linked_one_has_its_own(
@@ -202,9 +207,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_markers_that_lead_nowhere(tmp_path: Path) -> None:
     for content in ("", "gitdir: /nowhere", "gitdir: \x00", "nonsense\xff", "gitdir: ..\n"):
         (tmp_path / ".git").write_bytes(content.encode("latin-1"))
-        assert main_work_tree(str(tmp_path)) == str(tmp_path)
+        assert git_directories(str(tmp_path)) == (str(tmp_path / ".git"), str(tmp_path / ".git"))
         assert current_branch(str(tmp_path)) == ""
-        assert place_for_new(str(tmp_path))[0] == str(tmp_path / ".tallystick/ledger.db")
+        assert place_for_new(str(tmp_path), {})[0] == str(tmp_path / ".tallystick/ledger.db")
 
 
 def test_the_branch_is_that_of_the_work_tree(git_repo: GitRepo, linked: GitRepo, tmp_path: Path) -> None:

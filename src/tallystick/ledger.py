@@ -8,7 +8,7 @@ import sys
 from tallystick.chance import Salts
 from tallystick.clock import format_time, now, parse_time
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
-from tallystick.location import find_ledger, place_for_new
+from tallystick.location import find_ledger, make_place, place_for_new
 from tallystick.model.entry import Entry
 from tallystick.model.header import Header, decode_header
 from tallystick.model.record import PARTS, SALT_BYTES, SALTS_BYTES, record_decoder, seal
@@ -69,9 +69,10 @@ class Ledger:
         if url is None:
             if not create:
                 raise NotFoundError("no ledger here or above", advice="notch init makes one")
-            url, word = place_for_new(os.getcwd())
+            url, word = place_for_new(os.getcwd(), os.environ)
             if word:
                 print(f"notch: {word}", file=sys.stderr)
+            make_place(url)
         ledger = cls(open_store(url, create, read_only, clock, random), clock=clock, random=random)
         ledger._place = url
         return ledger

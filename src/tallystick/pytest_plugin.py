@@ -127,12 +127,13 @@ class Recorder:
         from argparse import Namespace
         from time import monotonic
 
-        from tallystick.cli.context import ledger_files, new_task_of
+        from tallystick.cli.context import ledger_files, new_task_of, require_own_place
         from tallystick.location import find_ledger, place_for_new
         from tallystick.workspace import Workspace
 
         folder = os.getcwd()
-        place = find_ledger(folder, os.environ) or place_for_new(folder)[0]
+        require_own_place(Namespace(ledger=None))
+        place = find_ledger(folder, os.environ) or place_for_new(folder, os.environ)[0]
         self._options = Namespace(ledger=place if "://" in place else os.path.abspath(place))
         self._task_id = new_task_of(self._config.option.notch_task)
         self._workspace = Workspace.find(folder, exclude=ledger_files(self._options))
@@ -261,6 +262,7 @@ class Recorder:
         import shlex
 
         from tallystick.capture.claim import with_content
+        from tallystick.cli.judging import provenance
         from tallystick.cli.run import bound_by
         from tallystick.gate.expectation import Expectation
         from tallystick.gate.report_file import judge_report, report_details
@@ -274,7 +276,7 @@ class Recorder:
         status, reason = judge_report(criterion.expect if criterion else Expectation(), told)
         if interrupted:
             status, reason = "interrupted", f"it was ended before its end; {report.executed} executed until then"
-        bound = bound_by(criterion, ledger, self._task_id, planned=plan is not None)
+        bound = bound_by(criterion, ledger, self._task_id, provenance(self._options, ledger), planned=plan is not None)
         patterns = bound.get("patterns", ())
         left_out = bound["products"](after).left_out(after) if "products" in bound else None
         entry = Entry(

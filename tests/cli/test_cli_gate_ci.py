@@ -84,10 +84,18 @@ class Job:
     def _bash(self, script: str, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
         file = self.temp / "step.sh"
         file.write_text(script)
+        event = self.temp / "event.json"
+        event.write_text(json.dumps({"repository": {"default_branch": "main"}}))
         environment = {
             **os.environ,
             "CI": "true",
             "GITHUB_ACTIONS": "true",
+            "GITHUB_BASE_REF": "main",
+            "GITHUB_EVENT_NAME": "pull_request",
+            "GITHUB_EVENT_PATH": str(event),
+            "GITHUB_REPOSITORY": "owner/repo",
+            "GITHUB_RUN_ID": "7",
+            "GITHUB_RUN_ATTEMPT": "1",
             "GITHUB_ACTION_PATH": str(ROOT),
             "GITHUB_WORKSPACE": str(self.repo.root),
             "GITHUB_HEAD_REF": "add-cache",
@@ -151,7 +159,8 @@ def test_the_evidence_is_kept_whole(job: Job, tmp_path: Path) -> None:
 def test_the_gate_opens_and_nothing_is_run_twice(job: Job) -> None:
     job.run(code=1)
     notch = Notch(job.repo.root)
-    notch("record", "-t", "add-cache", "--type", "criterion", "-c", "page", "--status", "pass")
+    ledger = {"TALLYSTICK_LEDGER": str(job.temp / "tallystick-ledger/ledger.db")}
+    notch("record", "-t", "add-cache", "--type", "criterion", "-c", "page", "--status", "pass", env=ledger)
     printed, summary, outputs = job.run()
     assert "check: nothing to run" in printed
     assert commands_to_runner(printed) == []
@@ -181,7 +190,7 @@ def test_a_mistake_is_an_annotation_and_no_traceback(job: Job) -> None:
 def test_a_shallow_checkout_is_told(origin: GitRepo, job: Job, tmp_path: Path) -> None:
     shutil.rmtree(job.repo.root)
     origin.git("clone", "-q", "--depth", "1", f"file://{origin.root}", job.repo.root)
-    printed, _, _ = job.run(code=1)
+    printed, _, _ = job.run(code=2)
     assert any("fetch-depth: 0" in line for line in commands_to_runner(printed))
 
 
@@ -199,16 +208,19 @@ def test_the_action_is_safe_to_call() -> None:
 
 
 def test_the_template_run_as_a_job(origin: GitRepo, job: Job) -> None:
-    template = yaml.safe_load((ROOT / "ci/gitlab/tallystick.yml").read_text())["notch-gate"]
-    variables = {**template["variables"], "NOTCH_INSTALL": "", "CI": "true", "CI_DEFAULT_BRANCH": "main"}
-    environment = {**os.environ, **variables, "CI_COMMIT_REF_NAME": "add-cache"}
-    environment["PATH"] = f"{Path(job.given['notch']).parent}:{environment['PATH']}"
-    script = "\n".join(["set -e", *template["script"]])
+    jobs = yaml.safe_load((ROOT / "ci/gitlab/tallystick.yml").read_text())
+    told = {"CI": "true", "GITLAB_CI": "true", "CI_DEFAULT_BRANCH": "main", "CI_PIPELINE_ID": "7"}
     job.repo.git("remote", "set-url", "origin", origin.root)
-    done = subprocess.run(
-        ["sh", "-c", script], cwd=job.repo.root, env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
+    for name, code in (("notch-check", 0), ("notch-gate", 1)):
+        template = jobs[name]
+        environment = {**os.environ, **template["variables"], **told, "NOTCH_INSTALL": ""}
+        environment |= {"CI_COMMIT_REF_NAME": "add-cache", "CI_COMMIT_BRANCH": "add-cache"}
+        environment["PATH"] = f"{Path(job.given['notch']).parent}:{environment['PATH']}"
+        script = "\n".join(["set -e", *template["script"]])
+        done = subprocess.run(
+            ["sh", "-c", script], cwd=job.repo.root, env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == code, done.stdout + done.stderr
     assert re.search(r"gate shut  add-cache  as of \S+, head 2:[0-9a-f]{64}", done.stdout)
     reports = template["artifacts"]["reports"]
     (issue,) = json.loads((job.repo.root / reports["codequality"]).read_text())

@@ -29,6 +29,7 @@ from tallystick.gate.freshness import CriterionState
 from tallystick.gate.judgement import judge_run
 from tallystick.gate.plan import Plan, read_plan
 from tallystick.gate.products import known_products
+from tallystick.gate.provenance import OUTSIDE_CI
 from tallystick.workspace import Snapshot, Workspace
 
 PLAN = b"""\
@@ -133,6 +134,7 @@ class World:
             self.workspace,
             task,
             plan=plan,
+            provenance=OUTSIDE_CI,
             interrupted=_interrupted,  # type: ignore[arg-type]
         ) as case:
             case.ledger = None  # it stays open
@@ -252,7 +254,9 @@ class World:
             patterns=pathspecs(planned.inputs),
             environment=planned.environment.as_dict(),
             judge=judge_run(planned.expect),
-            products=lambda *snapshots: known_products(self.ledger, Evidence(self.ledger, task), *snapshots),
+            products=lambda *snapshots: known_products(
+                self.ledger, Evidence(self.ledger, task, OUTSIDE_CI), *snapshots
+            ),
         )
 
     def _gate(self) -> Path:

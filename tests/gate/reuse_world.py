@@ -29,6 +29,7 @@ from tallystick.gate.content import pathspecs
 from tallystick.gate.freshness import CriterionState
 from tallystick.gate.judgement import judge_run
 from tallystick.gate.plan import Criterion, Environment, Plan, Task
+from tallystick.gate.provenance import OUTSIDE_CI
 from tallystick.gate.reuse import find_proof
 from tallystick.workspace import Snapshot, Workspace
 
@@ -326,6 +327,7 @@ class World:
             task,
             snapshot=_Given(snapshot),  # type: ignore[arg-type]
             plan=_Given(PlanInForce(task, PLAN, Base())),  # type: ignore[arg-type]
+            provenance=OUTSIDE_CI,
             interrupted=lambda one: is_interrupted(one.run, datetime.now(UTC)),
         )
 

@@ -98,19 +98,25 @@ def test_the_remote_s_branch_comes_before_the_local_one(repo: GitRepo, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("named", "tasks"),
-    [("release", ("release",)), ("origin/release", ("origin/release", "release")), ("v1", ("v1",))],
+    ("named", "branch"),
+    [
+        ("release", "refs/remotes/origin/release"),
+        ("origin/release", "refs/remotes/origin/release"),
+        ("local", "refs/heads/local"),
+        ("refs/heads/release", "refs/heads/release"),
+    ],
 )
-def test_a_branch_that_the_plan_names(repo: GitRepo, tmp_path: Path, named: str, tasks: tuple[str, ...]) -> None:
+def test_a_branch_that_the_plan_names(repo: GitRepo, tmp_path: Path, named: str, branch: str) -> None:
     repo.write("tallystick.toml", PLAN + f'[gate]\nbase = "{named}"\n')
     repo.commit("Name it")
     repo.git("branch", "release")
-    repo.git("tag", "v1")
+    repo.git("branch", "local")
+    repo.git("tag", "origin/release")
     repo.git("update-ref", "refs/remotes/origin/release", "HEAD")
     release = repo.head()
     repo.commit("After it")
     here = found(repo)
-    assert (here.commit, here.branch, here.tasks) == (release, named, tasks)
+    assert (here.commit, here.branch, here.tasks) == (release, branch, (branch.rsplit("/", 1)[1],))
 
 
 @pytest.mark.parametrize("named", ["main", "refs/heads/main"])

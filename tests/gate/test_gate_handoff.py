@@ -18,9 +18,11 @@ from tallystick import Entry, Ledger
 from tallystick.cli import main
 from tallystick.cli.gate import interrupted
 from tallystick.gate import policies
-from tallystick.gate.case import Case
+from tallystick.gate.base import BaseRules
+from tallystick.gate.case import Case, PendingPlan
 from tallystick.gate.handoff import LEAST_BYTES, LEVELS, Handoff
 from tallystick.gate.handoff_page import cut_off, page
+from tallystick.gate.provenance import OUTSIDE_CI
 from tallystick.gate.quoting import clipped, last_lines
 from tallystick.gate.verdict import judge
 from tallystick.workspace import Workspace
@@ -102,7 +104,8 @@ def handed_over(repo: GitRepo, *, task_id: str = "work") -> Handoff:
     """The task as it stands, the ledger read and left open."""
     workspace = Workspace.find(str(repo.root), exclude=[])
     ledger = Ledger.open(str(repo.root / ".tallystick" / "ledger.db"), read_only=True)
-    case = Case(ledger, workspace, task_id, interrupted=interrupted)
+    plan = PendingPlan(workspace, BaseRules())
+    case = Case(ledger, workspace, task_id, plan=plan, provenance=OUTSIDE_CI, interrupted=interrupted)
     rules = policies.AllOf(policies.EveryCriterionProved(), policies.NothingWeakened(), policies.NoReviewFails())
     return Handoff(case, judge(case, rules, at="2026-11-24T10:00:00Z", watched_by_ci=False), at="2026-11-24T10:00:00Z")
 

@@ -17,6 +17,7 @@ from tallystick.gate import history
 from tallystick.gate.evidence import Evidence
 from tallystick.gate.grades import Grade
 from tallystick.gate.history import SessionHistory
+from tallystick.gate.provenance import OUTSIDE_CI
 from tallystick.model import Session
 from tallystick.model.session import Origin
 from tallystick.stores.base import SessionKey
@@ -252,7 +253,9 @@ RESULT = Entry(type="criterion", criterion_id="ac1", status="pass", command="mak
 
 
 def grades(ledger: Ledger) -> list[tuple[int, Grade]]:
-    return [(one.position, one.grade) for one in Evidence(ledger, "t").attempts("ac1") if one.kind == "result"]
+    return [
+        (one.position, one.grade) for one in Evidence(ledger, "t", OUTSIDE_CI).attempts("ac1") if one.kind == "result"
+    ]
 
 
 def test_a_result_that_ends_a_run_is_observed_and_only_the_first_is(ledger: Ledger) -> None:
@@ -304,7 +307,7 @@ def test_a_session_of_another_ledger_is_a_claim(ledger: Ledger, tmp_path: Path) 
     assert not foreign.own
     from tallystick.gate.evidence import attempts_in
 
-    [result] = [one for one in attempts_in(foreign, "ac1") if one.kind == "result"]
+    [result] = [one for one in attempts_in(foreign, "ac1", OUTSIDE_CI) if one.kind == "result"]
     assert result.grade is Grade.CLAIMED
     assert result.exit_code == 0
 

@@ -9,6 +9,7 @@ import pytest
 
 from tallystick import Entry, Ledger
 from tallystick.gate.evidence import Evidence
+from tallystick.gate.provenance import OUTSIDE_CI
 from tallystick.gate.trusted import TrustedKey
 from tallystick.gate.vouched import Vouched
 from tallystick.proof.keys import ED25519, SigningKey
@@ -37,7 +38,7 @@ def leaf(ledger: Ledger, task: str, position: int) -> str:
 
 def attested(ledger: Ledger, task: str) -> list[int]:
     """The positions of results that a trusted key stands behind."""
-    evidence = Evidence(ledger, task)
+    evidence = Evidence(ledger, task, OUTSIDE_CI)
     vouched = Vouched(evidence, TRUSTED)
     return [one.position for one in evidence.attempts("tests") if vouched.attested_by(one)]
 
@@ -71,7 +72,7 @@ def test_an_attestation_that_was_moved(ledger: Ledger, why: str) -> None:
 
 
 def approved(ledger: Ledger, task: str, fields: dict[str, str]) -> bool:
-    return bool(Vouched(Evidence(ledger, task), TRUSTED).approved_by(fields))
+    return bool(Vouched(Evidence(ledger, task, OUTSIDE_CI), TRUSTED).approved_by(fields))
 
 
 def test_an_approval_holds_for_its_weakening_and_task_alone(ledger: Ledger) -> None:

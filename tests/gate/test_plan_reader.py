@@ -81,7 +81,7 @@ def test_a_whole_plan() -> None:
     assert plan.criteria["lint"].run == ("ruff", "check", "a b")
     assert list(plan.tasks) == ["add-cache", "fix/login"]
     assert plan.tasks["add-cache"].title == "Cache lookups"
-    assert plan.gate == GatePolicy("origin/main", ("tests/**", ".github/**"), 5)
+    assert plan.gate == GatePolicy(("origin/main",), ("tests/**", ".github/**"), 5)
     assert plan.keys == {"ci": TrustedKey("ci", VKEY, ("attest", "checkpoint"))}
     assert not plan.advisory
 

@@ -74,7 +74,7 @@ def test_the_schema_is_one() -> None:
         "[criteria.a]\nrun = ['make', '']\nexpect = { exit = '!= 0', tests = ' >=4 ', skipped = '<\t1' }",
         '[criteria.\'größe/1\']\nrun = """\na\nb"""\nenvironment = { variables = [], platform = false }',
         "[tasks.t]\nphases = []\n[tasks.u]\ntitle = ''",
-        "[gate]\nbase = 'HEAD^{/a}'\nprotect = []",
+        "[gate]\nbase = ['main', 'release/**']\nprotect = []",
         f"{MEMBER}until = 0",
         f"{MEMBER}{QUORUMS}",
     ],

@@ -123,7 +123,7 @@ def _record(walk: Walker) -> None:
     walk("baseline")
     assert "good" in walk("run", "-c", "tests")
     printing = 'echo "$TALLYSTICK_LEDGER"; yes | head -c 100000'
-    walk.both("run", "--", "sh", "-c", printing, secret=False)
+    walk.both("run", "--keep-env", "TALLYSTICK_LEDGER", "--", "sh", "-c", printing, secret=False)
     walk("review", "--verdict", "pass", "--by", "ada")
 
 

@@ -93,7 +93,7 @@ def groups(ids: tuple[str, ...]) -> st.SearchStrategy[dict[str, Criterion]]:
 
 POLICIES = st.builds(
     GatePolicy,
-    base=st.sampled_from(["", "origin/main"]),
+    base=st.sampled_from([(), ("origin/main",), ("main", "release/*")]),
     protect=subsets(("tests/**", "ci")),
     flaky_passes=st.integers(1, 4),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from tallystick.inherited import child_environment
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,17 +24,17 @@ def observe_environment(
     cwd: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The values of what is declared; empty where nothing is.
+    """The values of what is declared, for a command with this environment; empty if nothing is declared.
 
     `variables`: name -> value, None where it is not set. `versions`: command -> what it prints (both streams,
     at most 4,096 bytes; its exit code where that is not 0). `platform`: operating system and machine.
     """
     found: dict[str, Any] = {}
-    environ = os.environ if environ is None else environ
+    environ = child_environment(os.environ) if environ is None else environ
     if variables:
         found["variables"] = {name: environ.get(name) for name in variables}
     if versions:
-        found["versions"] = {command: _printed(command, cwd) for command in versions}
+        found["versions"] = {command: _printed(command, cwd, environ) for command in versions}
     if platform:
         found["platform"] = platform_name()
     return found
@@ -63,10 +65,12 @@ def _distribution() -> list[str]:
     return []
 
 
-def _printed(command: str, cwd: str | None) -> str:
+def _printed(command: str, cwd: str | None, environ: Mapping[str, str]) -> str:
     from tallystick.capture.process import run_process
     from tallystick.model.text import decode_text
 
-    finished = run_process(command, timeout=VERSION_SECONDS, cwd=cwd, stdin=None, stdout_fd=None, stderr_fd=None)
+    finished = run_process(
+        command, timeout=VERSION_SECONDS, cwd=cwd, env=environ, stdin=None, stdout_fd=None, stderr_fd=None
+    )
     text = decode_text(finished.output.kept()[:VERSION_BYTES]).strip()
     return text if finished.exit_code == 0 else f"{text} (exit code {finished.exit_code})".strip()

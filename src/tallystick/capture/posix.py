@@ -39,7 +39,7 @@ def run_on_posix(
     recorder: OutputRecorder,
     timeout: float | None,
     cwd: str | None,
-    env: Mapping[str, str] | None,
+    env: Mapping[str, str],
     streams: Streams,
     control: RunControl | None,
 ) -> Finished:
@@ -67,6 +67,7 @@ def run_on_posix(
             if control is not None:
                 control.detach()
         _tell(finished, supervisor, plumbing.desk)
+        finished.session = 0 if inbox.hears_signals else child.pid
     except CommandNotRunError as reason:
         finished.not_run(reason, recorder, streams[2])
     finally:

@@ -6,10 +6,12 @@ of shells: 128 + N for signal N, 124 for a time limit, 126 and 127 for what cann
 
 from __future__ import annotations
 
+import os
 import sys
 
 from tallystick.capture.output import OutputRecorder
 from tallystick.errors import InputError
+from tallystick.inherited import child_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def run_process(
     """Runs a command to its end, passing its output on to `stdout_fd` and `stderr_fd` as it comes.
 
     A string runs by `/bin/sh -c`, a list as it is. `timeout` is in seconds: when it is over, the command's
-    whole process group is ended. `cwd` and `env` default to ours. `stdin` is handed to the command (None or
+    whole process group is ended. `cwd` defaults to ours, `env` to what of ours is a command's business
+    (`child_environment`). `stdin` is handed to the command (None or
     closed: empty input); None for an output keeps it without passing it on.
 
     What is kept goes through `kept_through`, then to `on_output` and into `Finished.output`: the bytes that
@@ -57,6 +60,7 @@ def run_process(
     """
     require_command(argv)
     recorder = OutputRecorder(on_output, kept_through)
+    env = child_environment(os.environ) if env is None else env
     if sys.platform == "win32":
         from tallystick.capture.windows import run_on_windows as run
     else:

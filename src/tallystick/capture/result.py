@@ -24,6 +24,7 @@ class Finished:
     - `spawned`: False where it could not be run (126, 127)
     - `started_at_monotonic`: seconds, see `time.monotonic`
     - `duration_ms`: from there to the command's own end
+    - `session`: the id of the session that it had to itself, or 0
     - `output`: what was kept
     - `undelivered`: the error that kept output from the caller's own streams (disk full), or None. A reader
       that went away is no error.
@@ -34,6 +35,7 @@ class Finished:
         "exit_code",
         "forwarded",
         "output",
+        "session",
         "signal",
         "spawned",
         "started_at_monotonic",
@@ -47,6 +49,7 @@ class Finished:
         self.timed_out = False
         self.forwarded: int | None = None
         self.spawned = True
+        self.session = 0
         self.started_at_monotonic = started_at_monotonic
         self.duration_ms = 0
         self.output = output

@@ -12,9 +12,11 @@ import shlex
 from tallystick.capture.identity import this_process
 from tallystick.capture.process import require_command, run_process
 from tallystick.errors import TallystickError
+from tallystick.inherited import INSIDE, child_environment
 from tallystick.model.entry import Entry
 from tallystick.model.record import dropped_details
 from tallystick.model.secrets import SecretMask
+from tallystick.pipeline import may_be_ci, pipeline_of
 from tallystick.workspace.binding import content_details
 from tallystick.workspace.changes import change_times, touched
 from tallystick.workspace.paths import recorded_path
@@ -61,8 +63,10 @@ class Run:
         "argv",
         "criterion_id",
         "cwd",
+        "ends_leftovers",
         "environment",
         "judge",
+        "keep_env",
         "patterns",
         "phase_id",
         "products",
@@ -83,6 +87,8 @@ class Run:
         products: Callable[..., Products] | None = None,
         environment: Mapping[str, Any] | None = None,
         judge: Callable[[Finished], Judgement] | None = None,
+        keep_env: Sequence[str] = (),
+        ends_leftovers: bool = False,
     ) -> None:
         self.task_id = task_id
         self.argv = argv
@@ -97,6 +103,10 @@ class Run:
         self.environment = environment or {}
         """`variables`, `versions`, `platform` as the plan declares them."""
         self.judge = judge or by_exit_code
+        self.keep_env = keep_env
+        """Names of variables that the command inherits all the same; see `child_environment`."""
+        self.ends_leftovers = ends_leftovers
+        """Whether to end what the command leaves running in its session."""
 
     @property
     def command(self) -> str:
@@ -107,10 +117,17 @@ class Run:
 class RunResult:
     """How a recorded run ended, where it stands in the ledger, and the content that it left."""
 
-    __slots__ = ("after", "finished", "head", "left", "reason", "status")
+    __slots__ = ("after", "finished", "head", "left", "left_running", "reason", "status")
 
     def __init__(
-        self, finished: Finished, head: Head, judgement: Judgement, after: Snapshot, *, left: bool = False
+        self,
+        finished: Finished,
+        head: Head,
+        judgement: Judgement,
+        after: Snapshot,
+        *,
+        left: bool = False,
+        left_running: Sequence[str] = (),
     ) -> None:
         self.finished = finished
         self.head = head
@@ -119,6 +136,8 @@ class RunResult:
         self.after: Snapshot | None = after
         self.left = left
         """Whether it left products."""
+        self.left_running = left_running
+        """The processes that it left running, which were ended: name and id."""
 
     def release(self) -> None:
         """Let go of what was printed and of the content, which may be large."""
@@ -191,7 +210,8 @@ def run_command(
     digest = DigestTask(run.argv, cwd=run.cwd)
     try:
         content = before or workspace.snapshot()
-        surroundings = {**_where(run, workspace), **_observed(run, workspace)}
+        environ = child_environment(os.environ, run.keep_env)
+        surroundings = {**_where(run, workspace), **_observed(run, workspace, environ)}
         entry = masked(_start_entry(run, content, surroundings, now), mask)
         started = begin(entry) if begin is not None else ledger.append(run.task_id, entry)
         times = change_times(workspace, content.paths(run.patterns))
@@ -202,6 +222,7 @@ def run_command(
         run.argv,
         timeout=run.timeout,
         cwd=run.cwd,
+        env={**environ, INSIDE: run.task_id},
         on_output=on_output,
         kept_through=mask.filter(),
         stdin=stdin,
@@ -209,6 +230,7 @@ def run_command(
         stderr_fd=stderr,
         control=control,
     )
+    left_running = _ended_leftovers(run, finished)
     try:
         with content, workspace.snapshot() as after:
             judgement = run.judge(finished)
@@ -218,6 +240,7 @@ def run_command(
                     **_outcome(finished, started.position, digest.result()),
                     **surroundings,
                     **told,
+                    **({"left_running": left_running[:NAMED_PATHS]} if left_running else {}),
                     **judgement.details,
                 },
                 "content": bound,
@@ -230,7 +253,15 @@ def run_command(
             remember_proof(ledger, run.task_id, head.position, result)
     except TallystickError as error:
         raise NotRecordedError(error, finished) from None
-    return RunResult(finished, head, judgement, after, left="products" in told)
+    return RunResult(finished, head, judgement, after, left="products" in told, left_running=left_running)
+
+
+def _ended_leftovers(run: Run, finished: Finished) -> list[str]:
+    if not run.ends_leftovers or not finished.session:
+        return []
+    from tallystick.capture.leftovers import end_session
+
+    return end_session(finished.session)
 
 
 def masked(entry: Entry, mask: SecretMask) -> Entry:
@@ -246,7 +277,12 @@ def _start_entry(run: Run, content: Snapshot, surroundings: Mapping[str, Any], n
     watcher = {name: value for name, value in this_process().items() if value}
     bound = content_details(content, run.patterns, without=_known(run, content).left_out(content))
     bound.pop("changes", None)
-    details = {"run": {**watcher, "deadline": now(limit + DEADLINE_SLACK), **surroundings}, "content": bound}
+    pipeline = pipeline_of(os.environ) if may_be_ci(os.environ) else None
+    of_pipeline = {"pipeline": pipeline.as_dict()} if pipeline else {}
+    details = {
+        "run": {**watcher, "deadline": now(limit + DEADLINE_SLACK), **of_pipeline, **surroundings},
+        "content": bound,
+    }
     return Entry(
         type="run_started",
         criterion_id=run.criterion_id,
@@ -286,12 +322,12 @@ def _where(run: Run, workspace: Workspace) -> dict[str, Any]:
     return {} if folder == "." else {"cwd": folder}
 
 
-def _observed(run: Run, workspace: Workspace) -> dict[str, Any]:
+def _observed(run: Run, workspace: Workspace, environ: Mapping[str, str]) -> dict[str, Any]:
     if not run.environment:
         return {}
     from tallystick.capture.environment import observe_environment
 
-    return {"environment": observe_environment(**run.environment, cwd=workspace.root)}
+    return {"environment": observe_environment(**run.environment, cwd=workspace.root, environ=environ)}
 
 
 def _content_run(

@@ -25,10 +25,10 @@ class Command:
 
     __slots__ = ("argv", "cwd", "env", "path")
 
-    def __init__(self, argv: Sequence[str] | str, env: Mapping[str, str] | None, cwd: str | None) -> None:
+    def __init__(self, argv: Sequence[str] | str, env: Mapping[str, str], cwd: str | None) -> None:
         """Raises CommandNotRunError where no shell could run it."""
         self.argv = [SHELL, "-c", argv] if isinstance(argv, str) else list(argv)
-        self.env = os.environ if env is None else env
+        self.env = env
         self.cwd = None if cwd is None or _is_current(cwd) else cwd
         self.path = find_executable(self.argv[0], env=self.env, cwd=self.cwd)
         if self.cwd is not None:

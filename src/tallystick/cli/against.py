@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from tallystick.gate.base import BaseRules
     from tallystick.gate.trusted import TrustedKeys
     from tallystick.ledger import Ledger
     from tallystick.trust.against import Against, Trusted
@@ -62,16 +63,16 @@ def _given(value: str, ledger: Ledger) -> bytes:
     return read_file(value, ledger)
 
 
-def keys_of_base() -> TrustedKeys | None:
-    """Who may sign checkpoints by the `[keys]` of the plan on the base; None where that names nobody.
+def keys_of_base(rules: BaseRules) -> TrustedKeys | None:
+    """Who may sign checkpoints by the `[keys]` of the plan on the base; None if that names nobody.
 
-    Raises PlanError for a plan that cannot be read, GitError.
+    Raises PlanError for a plan that cannot be read, GitError, InputError if it is CI and the base is not known.
     """
-    from tallystick.gate.base import plan_of_base
+    from tallystick.gate.base import base_of
     from tallystick.gate.trusted import TrustedKeys
     from tallystick.workspace import Workspace
 
-    plan = plan_of_base(Workspace.find(os.getcwd()))
+    plan = base_of(Workspace.find(os.getcwd()), rules).plan
     keys = TrustedKeys(plan.keys) if plan is not None else None
     return keys if keys is not None and keys.counting("checkpoint") else None
 

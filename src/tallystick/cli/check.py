@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from tallystick.cli.context import has_ledger, ledger_place, new_task_of, remember
 from tallystick.cli.gate import interrupted, judged, ledger_is_gone, no_plan, open_case
+from tallystick.cli.judging import add_judging, add_running, base_rules, require_no_key
 from tallystick.cli.parser import Command, add_task_argument
 from tallystick.cli.terminal import paint, print_json
 from tallystick.errors import InputError
@@ -36,13 +38,16 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--keep-tree", action="store_true", help="keep uncommitted content in git, so that it can be reproduced"
     )
     parser.add_argument("--reindex", action="store_true", help="first look through every task for what was shown")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, and nothing where the gate is open")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, and nothing if the gate is open")
+    add_judging(parser)
+    add_running(parser)
 
 
 def _check(options: argparse.Namespace) -> int:
     from tallystick.gate.memory import SeenHeads
 
     task_id = new_task_of(options.task)
+    require_no_key(options)
     if options.jobs is not None and options.jobs < 1:
         raise InputError("--jobs is a number above 0")
     if options.timeout is not None and not options.timeout > 0:
@@ -51,8 +56,8 @@ def _check(options: argparse.Namespace) -> int:
     if not has_ledger(options):
         if seen.any:
             raise ledger_is_gone(ledger_place(options))
-        _require_plan(task_id)
-    with open_case(options, task_id, write=True) as case:
+        _require_plan(options, task_id)
+    with open_case(options, task_id, write=True, runs=True) as case:
         verdict, outcomes = _supplied(case, options, seen)
         if case.ledger is not None and verdict.head is not None and not verdict.tampered:
             remember(options, case.ledger, task_id, verdict.head)
@@ -63,13 +68,13 @@ def _check(options: argparse.Namespace) -> int:
     return verdict.exit_code
 
 
-def _require_plan(task_id: str) -> None:
+def _require_plan(options: argparse.Namespace, task_id: str) -> None:
     """Raises InputError where there is no plan that can be read, before a ledger is made."""
     from tallystick.gate.case import PendingPlan
     from tallystick.workspace import Workspace
 
     workspace = Workspace.find(os.getcwd())
-    pending = PendingPlan(workspace)
+    pending = PendingPlan(workspace, base_rules(options))
     with workspace.snapshot() as snapshot:
         if not pending.result(task_id, snapshot).known:
             raise no_plan()
@@ -87,10 +92,11 @@ def _supplied(case: Case, options: argparse.Namespace, seen: SeenHeads) -> tuple
     if not any(step.what in (RUN, WAIT) for step in planned):
         return judged(case, seen), []
     outcomes = _run(case, options, planned)
-    return judged(_now(case), seen), outcomes
+    return judged(_now(case, options), seen), outcomes
 
 
 def _run(case: Case, options: argparse.Namespace, planned: Sequence[Step]) -> list[Outcome]:
+    from tallystick.capture.leftovers import adopt_orphans, end_orphans
     from tallystick.cli.progress import progress_for
     from tallystick.cli.stopping import Stopping
     from tallystick.clock import seconds_from_now
@@ -115,12 +121,18 @@ def _run(case: Case, options: argparse.Namespace, planned: Sequence[Step]) -> li
         fail_fast=options.fail_fast,
         timeout=options.timeout,
         keep=keep,
+        keep_env=options.keep_env,
     )
+    in_ci = case.evidence.provenance.pipeline is not None
+    if in_ci:
+        adopt_orphans()
     try:
         with Stopping(runner.stop):
             return runner.run()
     finally:
         progress.close()
+        if in_ci and (names := end_orphans()):
+            print(f"notch: still running after the check, and ended: {printable(', '.join(names))}", file=sys.stderr)
 
 
 def _cores() -> int:
@@ -130,11 +142,20 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _now(case: Case) -> Case:
+def _now(case: Case, options: argparse.Namespace) -> Case:
     """The task as it stands now, on the same ledger."""
-    from tallystick.gate.case import Case
+    from tallystick.gate.case import Case, PendingPlan
 
-    return Case(case.ledger, case.workspace, case.task_id, interrupted=interrupted, command=case.command)
+    return Case(
+        case.ledger,
+        case.workspace,
+        case.task_id,
+        plan=PendingPlan(case.workspace, base_rules(options)),
+        interrupted=interrupted,
+        provenance=case.evidence.provenance,
+        command=case.command,
+        runs=True,
+    )
 
 
 def _document(outcomes: Sequence[Outcome]) -> dict[str, Any]:

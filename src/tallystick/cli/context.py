@@ -6,7 +6,7 @@ import os
 
 from tallystick.errors import InputError, NotFoundError
 from tallystick.ledger import Ledger
-from tallystick.location import current_branch, find_ledger, place_for_new, sqlite_path
+from tallystick.location import VARIABLE, current_branch, find_ledger, place_for_new, sqlite_path
 from tallystick.model.ids import require_id
 
 TYPE_CHECKING = False
@@ -18,9 +18,25 @@ if TYPE_CHECKING:
 BRANCH_VARIABLES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
 
 
-def open_ledger(options: argparse.Namespace, *, write: bool = False) -> Ledger:
-    """The ledger that the options name. Commands that write make it where there is none; others never do."""
+def open_ledger(options: argparse.Namespace, *, write: bool = False, judge: bool = False) -> Ledger:
+    """The ledger that the options name. Commands that write make it if there is none; others never do.
+
+    `judge`: a verdict depends on it. Raises InputError for a ledger to write to or to judge by that a commit could have
+    brought; commands that only read open any.
+    """
+    if write or judge:
+        require_own_place(options)
     return Ledger.open(options.ledger, create=write, read_only=not write)
+
+
+def require_own_place(options: argparse.Namespace) -> None:
+    """Raises InputError if a commit could have brought the ledger: git tracks it, or a link leads elsewhere."""
+    from tallystick.workspace.tracked import require_untracked
+
+    named = options.ledger or os.environ.get(VARIABLE)
+    folder = os.getcwd()
+    place = named or find_ledger(folder, os.environ) or place_for_new(folder, os.environ)[0]
+    require_untracked(place, named=bool(named))
 
 
 def task_of(named: str | None) -> str:
@@ -59,7 +75,7 @@ def ledger_files(options: argparse.Namespace) -> list[str]:
 
 def ledger_place(options: argparse.Namespace) -> str:
     """Where the ledger is or would be: the same for the same ledger, whoever asks from where."""
-    url: str = options.ledger or find_ledger(os.getcwd(), os.environ) or place_for_new(os.getcwd())[0]
+    url: str = options.ledger or find_ledger(os.getcwd(), os.environ) or place_for_new(os.getcwd(), os.environ)[0]
     path = sqlite_path(url) or ("" if "://" in url else url)
     return os.path.realpath(path) if path else url.rpartition("@")[2]
 

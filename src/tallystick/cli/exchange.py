@@ -188,7 +188,7 @@ def _backup_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _backup(options: argparse.Namespace) -> int:
     progress = Progress("copying")
-    with open_ledger(options) as ledger:
+    with open_ledger(options, judge=True) as ledger:
         copy = getattr(ledger.store, "backup", None)
         if copy is None:
             raise InputError("this store is not one file", where=ledger.url, advice="use the database's own backup")

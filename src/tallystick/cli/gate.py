@@ -7,6 +7,7 @@ import shlex
 import sys
 
 from tallystick.cli.context import new_task_of, open_ledger, task_of
+from tallystick.cli.judging import add_judging, base_rules, pipeline, provenance, require_outside_run
 from tallystick.cli.parser import Command, add_task, add_task_argument
 from tallystick.cli.terminal import paint, print_json
 from tallystick.errors import InputError, NotFoundError, TamperedError
@@ -32,28 +33,44 @@ WHOLE = ("gitlab", "junit")
 
 
 def open_case(
-    options: argparse.Namespace, task_id: str, *, write: bool = False, required: bool = True, compares: bool = False
+    options: argparse.Namespace,
+    task_id: str,
+    *,
+    write: bool = False,
+    required: bool = True,
+    compares: bool = False,
+    runs: bool = False,
 ) -> Case:
     """The task as it stands, git having begun to look before the ledger is opened. Close it when done.
 
-    `required` False: where there is no ledger yet, nothing is proved. Else raises NotFoundError there. `compares`:
-    nothing is recorded of the content, so that its local ignore rules need not be known.
+    `required` False: if there is no ledger yet, nothing is proved. Else raises NotFoundError then. `compares`:
+    nothing is recorded of the content, so that its local ignore rules need not be known. `runs`: see `Case`.
     """
     from tallystick.cli.context import ledger_files
 
+    require_outside_run()
     workspace = Workspace.find(os.getcwd(), exclude=ledger_files(options))
-    plan = PendingPlan(workspace)
+    plan = PendingPlan(workspace, base_rules(options))
     pending = workspace.start_snapshot(local_rules=not compares)
     ledger: Ledger | None = None
     try:
-        ledger = open_ledger(options, write=write)
+        ledger = open_ledger(options, write=write, judge=True)
     except BaseException as error:
         if required or not isinstance(error, NotFoundError):
             pending.discard()
             plan.discard()
             raise
-    called = _called(options)
-    return Case(ledger, workspace, task_id, snapshot=pending, plan=plan, interrupted=interrupted, command=called)
+    return Case(
+        ledger,
+        workspace,
+        task_id,
+        snapshot=pending,
+        plan=plan,
+        interrupted=interrupted,
+        provenance=provenance(options, ledger),
+        command=_called(options),
+        runs=runs,
+    )
 
 
 def _called(options: argparse.Namespace) -> str:
@@ -81,6 +98,14 @@ def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-history", action="store_true", help="take today's history for the known one, knowing why it differs"
     )
+    add_judging(parser)
+    _add_keys(parser)
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    what = "a key that may have signed the bundle that is given as ledger"
+    parser.add_argument("--key", action="append", default=[], metavar="VKEY", help=what)
+    parser.add_argument("--keys", metavar="FILE", help="such keys, a line each, or a C2SP tlog-policy")
 
 
 def _gate(options: argparse.Namespace) -> int:
@@ -136,13 +161,13 @@ def judged(case: Case, seen: SeenHeads, *, heads: Sequence[str] = (), full: bool
     ]
     if full:
         rules.append(policies.LedgerVerifies())
-    watched = bool(os.environ.get("CI"))
+    watched = bool(os.environ.get("CI")) or pipeline() is not None
     return judge(case, policies.AllOf(*rules), at=now(), watched_by_ci=watched, checkpoint=_checkpoint(case))
 
 
 def _checkpoint(case: Case) -> str | None:
     """A checkpoint of the ledger, made now, where the user has a key: whoever keeps the log can hold us to it."""
-    if case.ledger is None:
+    if case.ledger is None or (pipeline() is not None and not case.plan.base.reviewed):
         return None
     from tallystick.trust import checkpoint_if_key
 
@@ -174,6 +199,8 @@ def _print(verdict: Verdict, format_: str) -> None:
 def _why_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("criterion", metavar="CRITERION", help="the criterion")
     add_task(parser)
+    add_judging(parser)
+    _add_keys(parser)
 
 
 def _why(options: argparse.Namespace) -> int:
@@ -235,6 +262,7 @@ def _plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-scafld", metavar="SPEC.md", help="print the acceptance criteria of a scafld spec as TOML"
     )
+    add_judging(parser)
 
 
 def _plan(options: argparse.Namespace) -> int:

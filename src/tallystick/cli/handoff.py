@@ -7,6 +7,7 @@ import sys
 
 from tallystick.cli.context import ledger_place, task_of
 from tallystick.cli.gate import judged, ledger_is_gone, open_case
+from tallystick.cli.judging import add_judging
 from tallystick.cli.parser import Command, add_task_argument
 from tallystick.errors import InputError, TamperedError
 
@@ -21,6 +22,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     from tallystick.gate.handoff import MAX_BYTES
 
     add_task_argument(parser)
+    add_judging(parser)
     parser.add_argument("-o", "--to", metavar="FILE", help="write it there instead of standard output")
     parser.add_argument(
         "--max-bytes", type=int, default=MAX_BYTES, metavar="N", help=f"no longer than that; default: {MAX_BYTES}"

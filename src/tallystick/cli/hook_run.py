@@ -12,6 +12,7 @@ import sys
 from tallystick.agents.hook_script import COMMIT_MSG, HOOKS, PRE_PUSH
 from tallystick.cli.context import ledger_files, ledger_place, open_ledger, remember, task_of
 from tallystick.cli.gate import interrupted, judged, ledger_is_gone
+from tallystick.cli.judging import base_rules, provenance, require_outside_run
 from tallystick.errors import InputError, NotFoundError, TallystickError, TamperedError
 from tallystick.location import current_branch
 from tallystick.model.text import printable
@@ -88,15 +89,24 @@ def _judge_push(push: Push, options: argparse.Namespace) -> int:
 
 def _case(options: argparse.Namespace, workspace: Workspace, task_id: str, snapshot: Snapshot) -> Case:
     """The task as it would stand with that content in front."""
-    from tallystick.gate.case import Case
+    from tallystick.gate.case import Case, PendingPlan
 
+    require_outside_run()
     ledger: Ledger | None = None
     try:
-        ledger = open_ledger(options)
+        ledger = open_ledger(options, judge=True)
     except NotFoundError:
         if _seen(options).any:
             raise ledger_is_gone(ledger_place(options)) from None
-    return Case(ledger, workspace, task_id, snapshot=_Taken(snapshot), interrupted=interrupted)
+    return Case(
+        ledger,
+        workspace,
+        task_id,
+        snapshot=_Taken(snapshot),
+        plan=PendingPlan(workspace, base_rules(options)),
+        interrupted=interrupted,
+        provenance=provenance(options, ledger),
+    )
 
 
 class _Taken(PendingSnapshot):

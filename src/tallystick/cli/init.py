@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tallystick.cli.context import open_ledger
+from tallystick.cli.context import open_ledger, require_own_place
 from tallystick.cli.parser import Command
 from tallystick.cli.terminal import print_json
 from tallystick.errors import InputError
@@ -54,6 +54,7 @@ def _make(options: argparse.Namespace) -> tuple[str, str]:
             return ledger.ledger_id, ledger.url
     if len(wanted) != 32 or set(wanted) - set("0123456789abcdef"):
         raise InputError(f"{wanted!r} is no ledger's id", advice="it is 32 hex digits: notch init prints it")
+    require_own_place(options)
     with Ledger.open(options.ledger, random=lambda _: bytes.fromhex(wanted)) as ledger:
         if ledger.ledger_id != wanted:
             take_over = getattr(ledger.store, "take_over", None)

@@ -95,6 +95,8 @@ class Lines(Silent):
         mark = self._paint("✓" if outcome.passed else "✗", "pass" if outcome.passed else "fail")
         name = self._name(outcome.criterion)
         line = f"{mark} {name}  {self._paint(f'{status:<11}', status)} {took:>9}  {printable(reason)}"
+        if outcome.result is not None and outcome.result.left_running:
+            line += f"\n    left running, and ended: {printable(', '.join(outcome.result.left_running))}"
         if outcome.result is None or outcome.passed:
             return [line]
         return [line, *tail_of(outcome.result, self._task_id)]

@@ -7,6 +7,7 @@ import sys
 
 from tallystick.capture.run import masked, own_files
 from tallystick.cli.context import new_task_of, open_ledger, read_argument, remember
+from tallystick.cli.judging import provenance
 from tallystick.cli.parser import Command, add_task
 from tallystick.cli.terminal import print_json
 from tallystick.errors import InputError
@@ -70,7 +71,7 @@ def _record(options: argparse.Namespace) -> int:
 
         parse_time(options.recorded_at)
     with open_ledger(options, write=True) as ledger:
-        entry = _bound(_without_secrets(entry), ledger, task_id)
+        entry = _bound(_without_secrets(entry), ledger, task_id, options)
         head = ledger.append(task_id, entry, idempotency_key=options.idempotency_key)
         remember(options, ledger, task_id, head)
         return report(ledger, task_id, head, options)
@@ -81,7 +82,7 @@ def _without_secrets(entry: Entry) -> Entry:
     return masked(entry, mask).replace(output=mask.data(entry.output_bytes))
 
 
-def _bound(entry: Entry, ledger: Ledger, task_id: str) -> Entry:
+def _bound(entry: Entry, ledger: Ledger, task_id: str, options: argparse.Namespace) -> Entry:
     """The entry with the content that it is about: the criterion's inputs where the plan knows the criterion."""
     from tallystick.capture.claim import with_content
     from tallystick.cli.run import bound_by, plan_for
@@ -91,7 +92,7 @@ def _bound(entry: Entry, ledger: Ledger, task_id: str) -> Entry:
     with workspace.snapshot() as snapshot:
         plan = plan_for(workspace, task_id, snapshot) if entry.criterion_id else None
         criterion = plan.task.criterion(entry.criterion_id) if plan else None
-        bound = bound_by(criterion, ledger, task_id, planned=plan is not None)
+        bound = bound_by(criterion, ledger, task_id, provenance(options, ledger), planned=plan is not None)
         left_out = bound["products"](snapshot).left_out(snapshot) if "products" in bound else None
         return with_content(entry, snapshot, bound.get("patterns", ()), products=left_out)
 

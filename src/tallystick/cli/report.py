@@ -51,6 +51,7 @@ def _entry(
     """The claim that the report is: about the content in front of us, and the criterion that is named."""
     from tallystick.capture.claim import with_content
     from tallystick.capture.run import masked, own_files
+    from tallystick.cli.judging import provenance
     from tallystick.cli.run import bound_by, plan_for
     from tallystick.gate.expectation import Expectation
     from tallystick.gate.report_file import judge_report
@@ -78,7 +79,7 @@ def _entry(
             output=kept,
             details={"report": report, **dropped},
         )
-        bound = bound_by(criterion, ledger, task_id, planned=plan is not None)
+        bound = bound_by(criterion, ledger, task_id, provenance(options, ledger), planned=plan is not None)
         left_out = bound["products"](snapshot).left_out(snapshot) if "products" in bound else None
         return with_content(masked(entry, mask), snapshot, bound.get("patterns", ()), products=left_out)
 

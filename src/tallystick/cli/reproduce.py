@@ -6,6 +6,7 @@ import os
 
 from tallystick.cli.context import has_ledger, ledger_files, new_task_of, remember
 from tallystick.cli.gate import open_case
+from tallystick.cli.judging import add_judging, add_running, require_no_key
 from tallystick.cli.parser import Command, add_task, add_task_argument
 from tallystick.cli.terminal import paint, print_json
 from tallystick.errors import InputError, NotFoundError
@@ -40,16 +41,19 @@ def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--setup", default="", metavar="CMD", help="run this first in the fresh work tree: 'npm ci'")
     parser.add_argument("--timeout", type=float, metavar="S", help="end each run after S seconds")
+    add_judging(parser)
+    add_running(parser)
 
 
 def _reproduce(options: argparse.Namespace) -> int:
     from tallystick.gate.reproduction import Reproduction
 
     _require_positive(options, "sample", "runs", "timeout")
+    require_no_key(options)
     if not has_ledger(options):
         raise NotFoundError("no ledger here or above", advice="notch check makes one and records")
     task_id = new_task_of(options.task)
-    with open_case(options, task_id, write=True) as case:
+    with open_case(options, task_id, write=True, runs=True) as case:
         progress, reruns = _watched(case, options)
         with Reproduction(
             case, reruns, at=options.at, setup=options.setup, exclude=ledger_files(options)
@@ -92,6 +96,8 @@ def _watched(case: Case, options: argparse.Namespace) -> tuple[Silent, Reruns]:
         timeout=options.timeout,
         tick=progress.tick,
         heard=progress.heard,
+        provenance=case.evidence.provenance,
+        keep_env=options.keep_env,
     )
     return progress, reruns
 
@@ -159,8 +165,9 @@ def _falsify(options: argparse.Namespace) -> int:
     from tallystick.gate.reproduction import Falsification
 
     _require_positive(options, "timeout")
+    require_no_key(options)
     task_id = new_task_of(options.task)
-    with open_case(options, task_id, write=True) as case:
+    with open_case(options, task_id, write=True, runs=True) as case:
         found = Falsification(case, options.criterion, exclude=ledger_files(options))
         revert = _from_root(options.revert, case.workspace.root) if options.revert else ""
         progress, reruns = _watched(case, options)

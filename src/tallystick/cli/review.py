@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from tallystick.cli.context import ledger_files, new_task_of, open_ledger, remember
+from tallystick.cli.judging import provenance
 from tallystick.cli.parser import Command, add_task
 from tallystick.errors import InputError, TallystickError
 from tallystick.model import Entry
@@ -14,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from tallystick.gate.provenance import Provenance
     from tallystick.ledger import Ledger
     from tallystick.workspace import Snapshot
 
@@ -51,7 +53,7 @@ def _review(options: argparse.Namespace) -> int:
             reason=options.reason,
             output=findings,
         )
-        entry = _about(entry, snapshot, ledger, task_id)
+        entry = _about(entry, snapshot, ledger, task_id, provenance(options, ledger))
         head = ledger.append(task_id, entry, idempotency_key=options.idempotency_key)
         remember(options, ledger, task_id, head)
         return report(ledger, task_id, head, options)
@@ -69,13 +71,13 @@ def _findings(name: str | None) -> bytes:
     return read_file(name)
 
 
-def _about(entry: Entry, snapshot: Snapshot, ledger: Ledger, task_id: str) -> Entry:
+def _about(entry: Entry, snapshot: Snapshot, ledger: Ledger, task_id: str, provenance: Provenance) -> Entry:
     """The entry, bound to all of the content: a review is about no criterion's inputs alone."""
     from tallystick.capture.claim import with_content
     from tallystick.gate.evidence import Evidence
     from tallystick.gate.products import known_products
 
-    products = known_products(ledger, Evidence(ledger, task_id), snapshot)
+    products = known_products(ledger, Evidence(ledger, task_id, provenance), snapshot)
     return with_content(entry, snapshot, products=products.left_out(snapshot))
 
 

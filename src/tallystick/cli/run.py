@@ -6,6 +6,7 @@ import os
 import sys
 
 from tallystick.cli.context import new_task_of, open_ledger, remember
+from tallystick.cli.judging import add_judging, add_running, base_rules, provenance, require_no_key, require_reviewed
 from tallystick.cli.parser import Command, add_task
 from tallystick.errors import InputError, TallystickError
 from tallystick.model.ids import require_id
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tallystick.capture.run import Judgement, Run, RunResult
     from tallystick.gate.case import PendingPlan, PlanInForce
     from tallystick.gate.plan import Criterion
+    from tallystick.gate.provenance import Provenance
     from tallystick.gate.report_file import ReportFile
     from tallystick.ledger import Ledger
     from tallystick.trust.keys import Key
@@ -42,6 +44,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", metavar="FILE", help="take the counts from the report that the command writes there"
     )
+    add_judging(parser)
+    add_running(parser)
     parser.add_argument("--attest", action="store_true", help="sign the result with this user's key")
     parser.add_argument("command", nargs="*", metavar="-- CMD…", help="default: what the plan says for the criterion")
 
@@ -53,12 +57,13 @@ def _run(options: argparse.Namespace) -> int:
     from tallystick.workspace import Workspace
 
     task_id = new_task_of(options.task)
+    require_no_key(options)
     if options.timeout is not None and not 0 < options.timeout <= LONGEST_SECONDS:
         raise InputError(f"--timeout is a number of seconds above 0, at most {LONGEST_SECONDS:,}")
     workspace = Workspace.find(os.getcwd(), exclude=ledger_files(options))
     report = _report_file(options.report, workspace)
     pending = workspace.start_snapshot()
-    planned = start_plan(workspace, needed=bool(options.criterion and not options.command))
+    planned = start_plan(workspace, options, needed=bool(options.criterion and not options.command))
     try:
         ledger = open_ledger(options, write=True)
     except TallystickError as error:
@@ -70,14 +75,15 @@ def _run(options: argparse.Namespace) -> int:
         if plan is not None and plan.weakened:
             from tallystick.gate.evidence import Evidence
 
-            plan.accept(Evidence(ledger, task_id))
-        key = _signing_key(ledger) if options.attest else None
+            plan.accept(Evidence(ledger, task_id, provenance(options, ledger)))
+        key = _signing_key(ledger, plan) if options.attest else None
         if options.keep_tree:
             from tallystick.workspace.kept import keep_tree
 
             keep_tree(workspace, snapshot)
         run = what_to_run(options, task_id, ledger, plan)
         run.cwd = None if options.command else workspace.root
+        run.keep_env = options.keep_env
         if report is not None:
             run.judge = _judge_by(report, run.criterion_id, plan)
         result = run_command(ledger, workspace, run, before=snapshot, now=seconds_from_now)
@@ -91,10 +97,11 @@ def _run(options: argparse.Namespace) -> int:
     return result.finished.exit_code
 
 
-def _signing_key(ledger: Ledger) -> Key:
+def _signing_key(ledger: Ledger, plan: PlanInForce | None) -> Key:
     """The key to attest the result with, found before anything is run."""
     from tallystick.cli.trust import required_key
 
+    require_reviewed(plan.base if plan is not None else None)
     return required_key(None, ledger)
 
 
@@ -120,7 +127,9 @@ def has_plan(workspace: Workspace) -> bool:
     return os.path.exists(os.path.join(workspace.root, "tallystick.toml"))
 
 
-def start_plan(workspace: Workspace, *, needed: bool = False) -> PendingPlan | None:
+def start_plan(
+    workspace: Workspace, options: argparse.Namespace | None = None, *, needed: bool = False
+) -> PendingPlan | None:
     """The search for the plan in force, begun in the background; None where the work tree has no plan.
 
     `needed`: look on the base even then, where whoever deletes the plan does not get rid of it.
@@ -129,12 +138,14 @@ def start_plan(workspace: Workspace, *, needed: bool = False) -> PendingPlan | N
         return None
     from tallystick.gate.case import PendingPlan
 
-    return PendingPlan(workspace)
+    return PendingPlan(workspace, base_rules(options))
 
 
-def plan_for(workspace: Workspace, task_id: str, snapshot: Snapshot) -> PlanInForce | None:
+def plan_for(
+    workspace: Workspace, task_id: str, snapshot: Snapshot, options: argparse.Namespace | None = None
+) -> PlanInForce | None:
     """The plan in force for the task; None where the work tree has none."""
-    planned = start_plan(workspace)
+    planned = start_plan(workspace, options)
     return planned.result(task_id, snapshot) if planned is not None else None
 
 
@@ -154,11 +165,13 @@ def what_to_run(options: argparse.Namespace, task_id: str, ledger: Ledger, plan:
         criterion_id=criterion_id,
         phase_id=phase,
         timeout=options.timeout,
-        **bound_by(criterion, ledger, task_id, planned=plan is not None),
+        **bound_by(criterion, ledger, task_id, provenance(options, ledger), planned=plan is not None),
     )
 
 
-def bound_by(criterion: Criterion | None, ledger: Ledger, task_id: str, *, planned: bool = False) -> dict[str, Any]:
+def bound_by(
+    criterion: Criterion | None, ledger: Ledger, task_id: str, provenance: Provenance, *, planned: bool = False
+) -> dict[str, Any]:
     """What the plan's criterion binds a run to: inputs, environment, expectation, and what runs left before.
 
     `planned`: there is a plan, so that the products of a run count for other criteria even where it has none.
@@ -171,7 +184,7 @@ def bound_by(criterion: Criterion | None, ledger: Ledger, task_id: str, *, plann
     from tallystick.gate.products import known_products
 
     def products(*snapshots: Snapshot) -> Products:
-        return known_products(ledger, Evidence(ledger, task_id), *snapshots)
+        return known_products(ledger, Evidence(ledger, task_id, provenance), *snapshots)
 
     if criterion is None:
         return {"judge": judge_run(None), "products": products}

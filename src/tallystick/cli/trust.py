@@ -6,6 +6,8 @@ import os
 import sys
 
 from tallystick.cli.against import GIT, add_against, keys_of_base, read_against
+from tallystick.cli.context import require_own_place
+from tallystick.cli.judging import base_rules, require_reviewed, reviewed_base
 from tallystick.cli.parser import Command
 from tallystick.cli.terminal import print_json, table
 from tallystick.errors import InputError, StoreUnavailableError
@@ -166,6 +168,8 @@ def _checkpoint(options: argparse.Namespace) -> int:
     from tallystick.trust.memory import Memory
     from tallystick.trust.signer import sign_checkpoint
 
+    require_own_place(options)
+    require_reviewed(reviewed_base(options))
     with Ledger.open(options.ledger, create=False) as ledger:
         if isinstance(ledger.store.log, NoLog):
             raise StoreUnavailableError("a bundle is never written to", where=ledger.url, advice="name a ledger")
@@ -201,7 +205,7 @@ def _vouched_for(options: argparse.Namespace, ledger: Ledger, key: Key) -> Check
     from tallystick.trust.against import AnyOf, Trusted
 
     own = [Trusted(key.verifier(origin_of(ledger.ledger_id)))]
-    base = keys_of_base()
+    base = keys_of_base(base_rules(options))
     if base is not None:
         return read_against(options.against, ledger, AnyOf(own, base)).checkpoint
     found = read_against(options.against, ledger, own, needed=False)

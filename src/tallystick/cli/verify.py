@@ -132,8 +132,9 @@ def _inspect(
 
 def _read_against(options: argparse.Namespace, ledger: Ledger) -> Against:
     from tallystick.cli.against import keys_of_base, read_against, read_trusted
+    from tallystick.cli.judging import base_rules
 
-    return read_against(options.against, ledger, read_trusted(options) or keys_of_base())
+    return read_against(options.against, ledger, read_trusted(options) or keys_of_base(base_rules()))
 
 
 def _against_json(against: Against) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallystick.cli.context import new_task_of
 from tallystick.cli.gate import open_case
+from tallystick.cli.judging import add_judging, require_reviewed
 from tallystick.cli.parser import Command, add_task_argument
 from tallystick.cli.record import report
 from tallystick.errors import InputError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 def _attest_arguments(parser: argparse.ArgumentParser) -> None:
     add_task_argument(parser)
+    add_judging(parser)
     parser.add_argument("--entry", action="append", type=int, metavar="POSITION", help="default: what the gate counts")
     parser.add_argument("--key", metavar="NAME", help="the key to sign with, where there are several")
 
@@ -29,6 +31,7 @@ def _attest(options: argparse.Namespace) -> int:
     task_id = new_task_of(options.task)
     with open_case(options, task_id, write=True) as case:
         ledger = _ledger(case)
+        require_reviewed(case.plan.base)
         positions = options.entry or _counting(case)
         head = attest_entries(ledger, task_id, positions, _key(options, ledger))
         return report(ledger, task_id, head, options)
@@ -78,6 +81,7 @@ def attest_entries(ledger: Ledger, task_id: str, positions: list[int], key: Key)
 
 def _approve_arguments(parser: argparse.ArgumentParser) -> None:
     add_task_argument(parser)
+    add_judging(parser)
     parser.add_argument("--reason", default="", help="why it may pass")
     parser.add_argument("--key", metavar="NAME", help="the key to sign with, where there are several")
 

@@ -31,7 +31,7 @@ class Attempt(Frozen):
 
     __slots__ = FIELDS = (
         "position", "ledger_id", "at", "kind", "criterion_id", "command", "status", "reason", "exit_code",
-        "grade", "run", "content", "erased", "output_known", "task_id", "given_up", "lapsed",
+        "grade", "run", "content", "erased", "output_known", "task_id", "given_up", "lapsed", "doubt",
     )  # fmt: skip
 
     position: int
@@ -59,10 +59,14 @@ class Attempt(Frozen):
     lapsed: str
     """Why it no longer counts though it is cited; empty where it does."""
 
-    def __init__(self, *, given_up: bool = False, lapsed: str = "", **fields: Any) -> None:
+    doubt: str
+    """Of a watched run that counts as claimed: why it is not observed; else empty."""
+
+    def __init__(self, *, given_up: bool = False, lapsed: str = "", doubt: str = "", **fields: Any) -> None:
         set_once(self, "given_up", given_up)
         set_once(self, "lapsed", lapsed)
-        for name in self.FIELDS[:-2]:
+        set_once(self, "doubt", doubt)
+        for name in self.FIELDS[:-3]:
             set_once(self, name, fields[name])
 
     @property
@@ -166,11 +170,12 @@ def attempt_of(
     borne_out: bool = False,
     grade: Grade = Grade.CLAIMED,
     given_up: bool = False,
+    doubt: str = "",
 ) -> Attempt | None:
     """The attempt that an entry is; None where it is neither the beginning of a run nor a result.
 
     `session`: its ledger and task. `borne_out`: whether the ledger bears out what it says of a run (`ends_run`);
-    `grade` is what that makes of it. `given_up`: see `Attempt.given_up`.
+    `grade` is what that makes of it. `given_up`, `doubt`: see `Attempt`.
     """
     entry = recorded.entry
     if entry.type == STARTED:
@@ -187,6 +192,7 @@ def attempt_of(
         ledger_id=session[0],
         task_id=session[1],
         given_up=given_up,
+        doubt=doubt,
         at=recorded.at,
         kind=kind,
         criterion_id=entry.criterion_id,

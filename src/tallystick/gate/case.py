@@ -9,6 +9,7 @@ from tallystick.gate.evidence import Evidence
 from tallystick.gate.freshness import Bench, CriterionState, described, judge_criterion
 from tallystick.gate.plan import PLAN_FILE, Plan, read_plan
 from tallystick.gate.products import known_products
+from tallystick.gate.versions import VersionCommands
 from tallystick.gate.weakening import Weakening, in_force, weakened
 
 TYPE_CHECKING = False
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from tallystick.gate.attempts import Attempt
-    from tallystick.gate.base import Base
+    from tallystick.gate.base import Base, BaseRules
     from tallystick.gate.history import SessionHistory
     from tallystick.gate.plan import Criterion, TaskPlan
+    from tallystick.gate.provenance import Provenance
     from tallystick.gate.reuse import Sources
     from tallystick.gate.vouched import Vouched
     from tallystick.ledger import Ledger
@@ -35,9 +37,10 @@ class PlanInForce:
     def __init__(self, task_id: str, tree: Plan | None, base: Base) -> None:
         self.base = base
         self.tree = tree
-        self.whole = in_force(base.plan, tree)
+        before = base.before or Plan()
+        self.whole = in_force(base.plan, tree, before)
         self.task: TaskPlan = self.whole.for_task(task_id)
-        self.weakened: list[Weakening] = weakened(base.plan, tree, task_id)
+        self.weakened: list[Weakening] = weakened(base.plan, tree, task_id, before)
 
     def accept(self, evidence: Evidence) -> Vouched:
         """Let the tree's version of each criterion hold whose every weakening a trusted key approved."""
@@ -66,8 +69,8 @@ class PlanInForce:
 class PendingPlan:
     """The search for the plan in force, begun in the background."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._base = PendingBase(workspace)
+    def __init__(self, workspace: Workspace, rules: BaseRules) -> None:
+        self._base = PendingBase(workspace, rules)
 
     def discard(self) -> None:
         """Give it up."""
@@ -98,23 +101,29 @@ class Case:
         task_id: str,
         *,
         snapshot: PendingSnapshot | None = None,
-        plan: PendingPlan | None = None,
+        plan: PendingPlan,
         interrupted: Callable[[Attempt], bool],
+        provenance: Provenance,
         command: str = "notch",
+        runs: bool = False,
     ) -> None:
-        """`command` is how `notch` is called for this ledger, in the commands that are proposed."""
-        pending_plan = plan or PendingPlan(workspace)
+        """`command` is how `notch` is called for this ledger, in the commands that are proposed.
+
+        `provenance`: which runs count as observed. `runs`: the caller runs the tree's own commands anyway; else
+        nothing is run that the branch could have brought.
+        """
         pending = snapshot or workspace.start_snapshot()
         self.task_id = task_id
         self.ledger = ledger
         """None where there is no ledger yet: then nothing is proved."""
         self.workspace = workspace
         self.command = command
-        self.evidence = Evidence(ledger, task_id)
+        self.evidence = Evidence(ledger, task_id, provenance)
         self.snapshot = pending.result()
-        self.plan = pending_plan.result(task_id, self.snapshot)
+        self.plan = plan.result(task_id, self.snapshot)
         products = known_products(ledger, self.evidence, self.snapshot)
-        self.content = ContentInFront(workspace, self.snapshot, products)
+        versions = VersionCommands(self.plan.base.plan, workspace.root, all_of_them=runs)
+        self.content = ContentInFront(workspace, self.snapshot, products, versions)
         self.is_interrupted = interrupted
         """Tells of a run without an end whether it can no longer come to one."""
         self.bench = Bench(
@@ -208,8 +217,9 @@ class Case:
     @property
     def protected(self) -> list[str]:
         """The files that the base protects and that are not as they are there."""
+        base = self.plan.base
         patterns = self.plan.whole.gate.protect
-        if not patterns or not self.plan.base.commit:
+        if base.plan is None or not patterns or not base.commit:
             return []
         if self._protected is None:
             from tallystick.workspace import changed_paths
@@ -230,7 +240,8 @@ class Case:
         Those that may say something about content with these inputs digests, or else about what is in front.
         """
         if self._base_evidence is None:
-            self._base_evidence = [Evidence(self.ledger, name) for name in self.plan.base.tasks if name != self.task_id]
+            names = [name for name in self.plan.base.tasks if name != self.task_id]
+            self._base_evidence = [Evidence(self.ledger, name, self.evidence.provenance) for name in names]
         about = about or self._digests(self.plan.task.criterion(criterion_id))
         return [one for evidence in self._base_evidence for one in evidence.attempts(criterion_id, about)]
 

@@ -23,7 +23,7 @@ from tallystick.model.entry import Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from tallystick.capture.products import Products
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tallystick.capture.run import Judgement, RunResult
     from tallystick.gate.freshness import CriterionState
     from tallystick.gate.plan import Criterion
+    from tallystick.gate.provenance import Provenance
     from tallystick.stores.base import Head
     from tallystick.workspace import Snapshot
 
@@ -56,6 +57,7 @@ class Bounds:
         now: Callable[[float], str],
         timeout: float | None,
         keep: Callable[[Snapshot], object] | None,
+        keep_env: Sequence[str],
     ) -> None:
         """`case` is how the task stands when the check begins, with a ledger to write to."""
         assert case.ledger is not None
@@ -63,12 +65,14 @@ class Bounds:
         self.workspace = case.workspace
         self.task_id = case.task_id
         self.plan = case.plan
+        self.provenance = case.evidence.provenance
         self.session = (case.ledger.ledger_id, case.task_id)
         self.first = position_of(case)
         """The position up to which the ledger was judged when the check began."""
         self.now = now
         self.timeout = timeout
         self.keep = keep
+        self.keep_env = keep_env
         self.ours: set[int] = set()
         """The positions of what this check itself appended since."""
         self.abandoned = False
@@ -76,7 +80,7 @@ class Bounds:
         self.left: set[int] = set()
         """The positions of results of ours that left products."""
         self._claiming = allocate_lock()
-        self._products = _OwnProducts(case.task_id, self.first, case.evidence.products())
+        self._products = _OwnProducts(case.task_id, self.provenance, self.first, case.evidence.products())
         self._case = case
 
     def look(self, snapshot: Snapshot) -> Case:
@@ -88,7 +92,9 @@ class Bounds:
             snapshot=_Ready(snapshot),  # type: ignore[arg-type]
             plan=_Ready(self.plan),  # type: ignore[arg-type]
             interrupted=self._case.is_interrupted,
+            provenance=self.provenance,
             command=self._case.command,
+            runs=True,
         )
         case.content.take_environment_of(self._case.content)
         return case
@@ -99,9 +105,9 @@ class Bounds:
         position = self.ledger.head(self.task_id).position if known.position or self.ours else 0
         news = range(known.position + 1, position + 1)
         if not all(one in self.ours and one not in self.left for one in news):
-            evidence = Evidence(self.ledger, self.task_id)
+            evidence = Evidence(self.ledger, self.task_id, self.provenance)
             position = evidence.own.head.position if evidence.own else 0
-            known = self._products = _OwnProducts(self.task_id, position, evidence.products())
+            known = self._products = _OwnProducts(self.task_id, self.provenance, position, evidence.products())
         return known_products(self.ledger, known, *snapshots)
 
     def append(self, entry: Entry, *, after: int | None = None) -> Head:
@@ -187,6 +193,8 @@ class ClaimedRun:
             environment=criterion.environment.as_dict(),
             products=bounds.products,
             judge=self._judge,
+            keep_env=bounds.keep_env,
+            ends_leftovers=bounds.provenance.pipeline is not None,
         )
         return run_command(
             bounds.ledger,
@@ -245,8 +253,11 @@ class ClaimedRun:
 class _OwnProducts:
     """What the task's own runs had left up to a position: reading that anew for each run takes a while."""
 
-    def __init__(self, task_id: str, position: int, found: Mapping[str, frozenset[str]]) -> None:
+    def __init__(
+        self, task_id: str, provenance: Provenance, position: int, found: Mapping[str, frozenset[str]]
+    ) -> None:
         self.task_id = task_id
+        self.provenance = provenance
         self.position = position
         self._found = found
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tallystick.capture.products import Products
     from tallystick.gate.plan import Criterion, Environment
+    from tallystick.gate.versions import VersionCommands
     from tallystick.workspace import Snapshot, Workspace
     from tallystick.workspace.changes import Change
 
@@ -25,8 +26,9 @@ def pathspecs(patterns: Sequence[str]) -> tuple[str, ...]:
 class ContentInFront:
     """What the files are now, less what recorded runs left behind."""
 
-    def __init__(self, workspace: Workspace, snapshot: Snapshot, products: Products) -> None:
+    def __init__(self, workspace: Workspace, snapshot: Snapshot, products: Products, versions: VersionCommands) -> None:
         self.workspace = workspace
+        self._versions = versions
         self.snapshot = snapshot
         self.left_out = products.left_out(snapshot)
         """What is no input while it is that: path -> blob ids."""
@@ -58,16 +60,27 @@ class ContentInFront:
         return None
 
     def environment(self, declared: Environment) -> dict[str, Any]:
-        """The values here of what the plan declares; empty where it declares nothing."""
+        """The values here of what the plan declares; empty if it declares nothing.
+
+        Versions whose commands are not run here (`not_asked`) are left out.
+        """
         if not declared.as_dict():
             return {}
         if declared not in self._environments:
             from tallystick.capture.environment import observe_environment
 
+            refused = self.not_asked(declared)
             self._environments[declared] = observe_environment(
-                declared.variables, declared.versions, platform=declared.platform, cwd=self.workspace.root
+                declared.variables,
+                [command for command in declared.versions if command not in refused],
+                platform=declared.platform,
+                cwd=self.workspace.root,
             )
         return self._environments[declared]
+
+    def not_asked(self, declared: Environment) -> tuple[str, ...]:
+        """The version commands that are not run here, since the branch in front could have brought what they run."""
+        return tuple(command for command in declared.versions if not self._versions.may_run(command))
 
     def take_environment_of(self, other: ContentInFront) -> None:
         """Take the environment for what it was found to be there: looking again may be slow."""

@@ -27,10 +27,18 @@ def shrunken(case: Case) -> list[Weakening]:
 
 
 def _compared(case: Case, state: CriterionState) -> Iterator[Weakening]:
-    now = state.deciding
-    if now is None or now.grade < Grade.OBSERVED:
-        return
-    yield from weaker_than(case, state.criterion, now, [one for one in _watched(case, state) if one is not now])
+    deciding = [state.deciding]
+    if state.criterion.grade > Grade.OBSERVED:
+        # The newest run counts against it even if a better grade lets an older one decide.
+        deciding.append(case.state(state.criterion.replace(grade=Grade.OBSERVED)).deciding)
+    watched = list(_watched(case, state))
+    found = (
+        weakening
+        for now in deciding
+        if now is not None and now.watched
+        for weakening in weaker_than(case, state.criterion, now, [one for one in watched if one is not now])
+    )
+    yield from dict.fromkeys(found)
 
 
 def weaker_than(case: Case, criterion: Criterion, now: Attempt, seen: Sequence[Attempt]) -> Iterator[Weakening]:
@@ -92,11 +100,7 @@ def _watched(case: Case, state: CriterionState) -> Iterator[Attempt]:
 
 
 def _of_command(criterion: Criterion, attempts: Iterable[Attempt]) -> list[Attempt]:
-    return [
-        one
-        for one in attempts
-        if one.kind == "result" and one.grade >= Grade.OBSERVED and is_its_command(criterion, one)
-    ]
+    return [one for one in attempts if one.kind == "result" and one.watched and is_its_command(criterion, one)]
 
 
 def base_digest(case: Case, patterns: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from tallystick.gate.attempts import Attempt
+    from tallystick.gate.provenance import Provenance
     from tallystick.ledger import Ledger
     from tallystick.recorded import Recorded
 
@@ -21,8 +22,10 @@ NEWEST, NEWEST_RESULTS = 8, 4
 class Evidence:
     """All sessions of a task: ours, and those of other ledgers that are kept beside it."""
 
-    def __init__(self, ledger: Ledger | None, task_id: str) -> None:
+    def __init__(self, ledger: Ledger | None, task_id: str, provenance: Provenance) -> None:
         self.task_id = task_id
+        self.provenance = provenance
+        """Which runs count as observed."""
         keys = ledger.sessions_of(task_id) if ledger is not None else []
         self.sessions = [SessionHistory(ledger, key) for key in keys if ledger is not None]
 
@@ -37,7 +40,11 @@ class Evidence:
 
     def attempts(self, criterion_id: str, about: Collection[str] = ()) -> list[Attempt]:
         """The attempts on the criterion in every session, newest first; see `attempts_in`."""
-        found = [attempt for session in self.sessions for attempt in attempts_in(session, criterion_id, about)]
+        found = [
+            attempt
+            for session in self.sessions
+            for attempt in attempts_in(session, criterion_id, self.provenance, about)
+        ]
         if len(self.sessions) > 1:
             found.sort(key=lambda attempt: (attempt.at, attempt.position), reverse=True)
         return found
@@ -51,16 +58,19 @@ class Evidence:
 
     def products(self) -> dict[str, frozenset[str]]:
         """What watched runs of our own left: path -> the blob ids that they left there."""
-        return products_of(session for session in self.sessions if session.own)
+        return products_of((session for session in self.sessions if session.own), self.provenance)
 
 
-def attempts_in(session: SessionHistory, criterion_id: str, about: Collection[str] = ()) -> list[Attempt]:
+def attempts_in(
+    session: SessionHistory, criterion_id: str, provenance: Provenance, about: Collection[str] = ()
+) -> list[Attempt]:
     """Every attempt on the criterion in the session, newest first.
 
     With inputs digests given only those that may say something about such content: of the older ones on other content
     just enough to tell that it ever failed, and the most tests and fewest skips that were counted.
 
-    A result is observed where our own ledger bears out that a run came to it, and no other result ends that run.
+    A result is observed if our own ledger bears out that a run came to it, no other result ends that run, and the run
+    was recorded where it counts.
     """
     found_at = list(session.positions(criterion_id))
     if about:
@@ -73,12 +83,15 @@ def attempts_in(session: SessionHistory, criterion_id: str, about: Collection[st
     found = []
     for recorded in reversed(entries):
         began = started_by(recorded)
-        borne_out = began not in ended and _came_to(session, recorded, positions.get(began))
-        if borne_out:
+        started = positions.get(began)
+        borne_out = began not in ended and _came_to(session, recorded, started)
+        doubt = ""
+        if borne_out and started is not None:
             ended.add(began)
-        grade = Grade.OBSERVED if borne_out and session.own else Grade.CLAIMED
+            doubt = provenance.doubt(started) if session.own else "it stands in another ledger"
+        grade = Grade.OBSERVED if borne_out and not doubt else Grade.CLAIMED
         gone = recorded.position in given_up
-        attempt = attempt_of(recorded, place, borne_out=borne_out, grade=grade, given_up=gone)
+        attempt = attempt_of(recorded, place, borne_out=borne_out, grade=grade, given_up=gone, doubt=doubt)
         if attempt is not None:
             found.append(attempt)
     found.reverse()
@@ -123,13 +136,17 @@ def _came_to(session: SessionHistory, recorded: Recorded, started: Recorded | No
     return not (session.imported and started is not None and started.at == recorded.at)
 
 
-def products_of(sessions: Iterable[SessionHistory]) -> dict[str, frozenset[str]]:
-    """What watched runs in these sessions left: path -> the blob ids that they left there."""
+def products_of(sessions: Iterable[SessionHistory], provenance: Provenance) -> dict[str, frozenset[str]]:
+    """What observed runs in these sessions left: path -> the blob ids that they left there.
+
+    What a run that is only claimed says it left would keep an edited file from being an input.
+    """
     found: dict[str, set[str]] = {}
     for session in sessions:
         for recorded in session.runs_that_left():
             left = named_files(as_object(recorded.entry.details.get("run")).get("products"))
-            if left and _came_to(session, recorded, session.at(started_by(recorded))):
+            started = session.at(started_by(recorded)) if left else None
+            if started is not None and _came_to(session, recorded, started) and not provenance.doubt(started):
                 for path, blob in left.items():
                     found.setdefault(path, set()).add(str(blob))
     return {path: frozenset(blobs) for path, blobs in found.items()}

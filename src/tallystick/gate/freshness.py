@@ -7,7 +7,7 @@ failure, and a killed attempt never leaves an older pass standing.
 from __future__ import annotations
 
 from tallystick.capture.products import is_editors
-from tallystick.gate.attempts import Attempt
+from tallystick.gate.attempts import Attempt, as_object
 from tallystick.gate.content import environment_difference, pathspecs
 from tallystick.gate.grades import Grade
 from tallystick.gate.judgement import failure_of
@@ -136,7 +136,7 @@ def judge_criterion(criterion: Criterion, attempts: Sequence[Attempt], bench: Be
         state=state,
         ok=ok,
         grade=deciding.grade if deciding is not None and deciding.kind == "result" else None,
-        reason=reason,
+        reason=reason + _not_asked(criterion, deciding, bench.content),
         deciding=deciding,
         changed=named,
         changed_paths=tuple(path for change in changed for path in (change.was, change.path) if path) or named,
@@ -144,6 +144,14 @@ def judge_criterion(criterion: Criterion, attempts: Sequence[Attempt], bench: Be
         fails=standing.fails,
         unfalsified=not standing.fails and not any(_has_failed(criterion, one) for one in attempts),
     )
+
+
+def _not_asked(criterion: Criterion, deciding: Attempt | None, content: ContentInFront) -> str:
+    """Which declared versions nobody asked for here, in words for the reason; empty for none."""
+    commands = content.not_asked(criterion.environment) if deciding is not None else ()
+    if not commands:
+        return ""
+    return f"; {_listed(commands)} was not run to judge it: taken as its newest run recorded it"
 
 
 def _has_failed(criterion: Criterion, one: Attempt) -> bool:
@@ -158,7 +166,7 @@ def is_its_command(criterion: Criterion, attempt: Attempt) -> bool:
 def _sort(criterion: Criterion, attempts: Sequence[Attempt], bench: Bench) -> _Standing:
     standing = _Standing()
     ended = set(_ended(attempts))
-    here = bench.content.environment(criterion.environment)
+    here = _environment(criterion, attempts, bench.content)
     for one in attempts:
         if one.kind == "started":
             is_open = (one.session, one.position) not in ended and one.command == criterion.command and not one.cwd
@@ -173,16 +181,39 @@ def _sort(criterion: Criterion, attempts: Sequence[Attempt], bench: Bench) -> _S
                 standing.elsewhere.append((one, why_not))
         else:
             _count(standing, criterion, one, bench)
+    _drop_outweighed(standing)
     return standing
 
 
+def _drop_outweighed(standing: _Standing) -> None:
+    """Nobody's word that it failed outweighs a pass that was watched: else a stricter grade would let more through."""
+    if any(one.grade >= Grade.OBSERVED and not failure for one, failure in standing.current):
+        standing.current = [(one, failure) for one, failure in standing.current if one.watched or not failure]
+
+
+def _environment(criterion: Criterion, attempts: Sequence[Attempt], content: ContentInFront) -> dict[str, Any]:
+    """What results are compared with: the environment here, and for versions that nobody asks for here those of the
+    newest run."""
+    here = content.environment(criterion.environment)
+    not_asked = content.not_asked(criterion.environment)
+    if not not_asked:
+        return here
+    runs = (one for one in attempts if one.kind == "result" and one.watched and is_its_command(criterion, one))
+    newest = next((as_object(one.environment.get("versions")) for one in runs), as_object(None))
+    known = {command: newest[command] for command in not_asked if command in newest}
+    return {**here, "versions": {**here.get("versions", {}), **known}}
+
+
 def _count(standing: _Standing, criterion: Criterion, one: Attempt, bench: Bench) -> None:
+    """A grade is asked of what speaks for the criterion. A run that speaks against it counts whatever its grade."""
     if one.cut_short:
         standing.cut_short.append(one)
-    elif one.grade < criterion.grade:
-        standing.weak.append(one)
+        return
+    failure = bench.failure(criterion, one)
+    if failure or one.grade >= criterion.grade:
+        standing.current.append((one, failure))
     else:
-        standing.current.append((one, bench.failure(criterion, one)))
+        standing.weak.append(one)
 
 
 def _ended(attempts: Sequence[Attempt]) -> Iterator[tuple[tuple[str, str], int]]:
@@ -233,7 +264,7 @@ def _look_closer(standing: _Standing, criterion: Criterion, bench: Bench) -> Non
 def _is_same_after_all(criterion: Criterion, one: Attempt, content: ContentInFront) -> bool:
     if one.patterns != pathspecs(criterion.inputs) or not (content.left_out or any(map(is_editors, one.changes))):
         return False
-    here = content.environment(criterion.environment)
+    here = _environment(criterion, [one], content)
     return not environment_difference(one.environment, here) and _changes_since(criterion, one, content) == []
 
 
@@ -255,7 +286,8 @@ def _state(standing: _Standing, criterion: Criterion, bench: Bench) -> tuple[str
         return STALE, False, why_not, one
     if standing.weak:
         weak = standing.weak[0]
-        return MISSING, False, f"a result that is only {weak.grade} does not count, it asks for {criterion.grade}", weak
+        why = f"a result that is only {weak.grade} does not count, it asks for {criterion.grade}"
+        return MISSING, False, f"{why}: {weak.doubt}" if weak.doubt else why, weak
     if standing.refused:
         return MISSING, False, _refusal(standing.refused[0]), None
     return MISSING, False, "nothing was recorded for it", None

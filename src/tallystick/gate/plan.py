@@ -197,21 +197,25 @@ class GatePolicy(Frozen):
 
     __slots__ = FIELDS = ("base", "protect", "flaky_passes")
 
-    base: str
-    """The git revision of the protected branch; empty: the default branch."""
+    base: tuple[str, ...]
+    """Protected branches besides the default one: names, or patterns with `*` and `**`. Outside CI a single name is
+    the protected branch itself."""
     protect: tuple[str, ...]
     """Git `:(glob)` pathspecs of files whose change shuts the gate."""
     flaky_passes: int
     """After how many passes in a row on one content a flaky criterion counts again."""
 
-    def __init__(self, base: str = "", protect: tuple[str, ...] = (), flaky_passes: int = FLAKY_PASSES) -> None:
+    def __init__(
+        self, base: tuple[str, ...] = (), protect: tuple[str, ...] = (), flaky_passes: int = FLAKY_PASSES
+    ) -> None:
         set_once(self, "base", base)
         set_once(self, "protect", protect)
         set_once(self, "flaky_passes", flaky_passes)
 
     def as_dict(self) -> dict[str, Any]:
         """The `[gate]` table of a plan; defaults left out."""
-        fields: dict[str, Any] = {"base": self.base, "protect": list(self.protect)}
+        base = self.base[0] if len(self.base) == 1 else list(self.base)
+        fields: dict[str, Any] = {"base": base, "protect": list(self.protect)}
         if self.flaky_passes != FLAKY_PASSES:
             fields["flaky_passes"] = self.flaky_passes
         return {name: value for name, value in fields.items() if value}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from tallystick.errors import InputError
+from tallystick.gate.branches import is_ref_name
 from tallystick.model.ids import ID_LIMIT, require_id
 from tallystick.model.secrets import looks_secret
 
@@ -89,12 +92,12 @@ def variable_problem(name: str) -> Problem:
     return None
 
 
-def revision_problem(text: str) -> Problem:
-    """A revision is a name that git takes, and never one of its options."""
-    if not text or text.startswith("-") or any(map(_separates, text)):
-        return "not a git revision", 'write a branch, such as "origin/main"'
-    if ".." in text:
-        return "a range is not one revision", 'write a branch, such as "origin/main"'
+def branch_problem(text: str) -> Problem:
+    """A branch's name as git takes it, or a pattern of such names; a tag is no branch, since anybody may push one."""
+    if text.startswith("refs/") and not text.startswith(("refs/heads/", "refs/remotes/")):
+        return "not a branch", 'write a branch, such as "main" or "release/*"'
+    if not is_ref_name(re.sub(r"[*?]+", "x", text)):
+        return "not the name of a branch", 'write one, such as "main" or "release/*"'
     return None
 
 

@@ -255,15 +255,20 @@ class _Reader(TableReader):
         path = ("gate",)
         fields = self.table(path, value)
         self.known(path, fields, ("base", "protect", "flaky_passes"))
-        base = ""
+        base: tuple[str, ...] = ()
         if "base" in fields:
-            base = self.text((*path, "base"), fields["base"])
-            self.check((*path, "base"), plan_checks.revision_problem(base))
+            base = self.branches((*path, "base"), fields["base"])
         passes = fields.get("flaky_passes", FLAKY_PASSES)
         if isinstance(passes, bool) or not isinstance(passes, int) or not 1 <= passes <= FLAKY_LIMIT:
             what = f"must be a whole number from 1 to {FLAKY_LIMIT}, not {shown(passes)}"
             self.fail((*path, "flaky_passes"), what, f"write {FLAKY_PASSES}")
         return GatePolicy(base, self.patterns((*path, "protect"), fields.get("protect", [])), passes)
+
+    def branches(self, path: Path, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str):
+            self.check(path, plan_checks.branch_problem(self.text(path, value)))
+            return (value,)
+        return self.texts(path, value, plan_checks.branch_problem)
 
     def keys(self, value: Any) -> dict[str, TrustedKey | Quorum]:
         found: dict[str, TrustedKey | Quorum] = {}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Protocol
 
+    from tallystick.gate.provenance import Provenance
     from tallystick.ledger import Ledger
     from tallystick.workspace import Snapshot
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         """Who knows what a task's own runs left: its `Evidence`, or somebody who asked that."""
 
         task_id: str
+        provenance: Provenance
 
         def products(self) -> Mapping[str, frozenset[str]]:
             """See `Evidence.products`."""
@@ -45,7 +47,7 @@ def known_products(ledger: Ledger | None, evidence: OwnProducts, *snapshots: Sna
         unknown |= snapshot.untracked() - left
     if not unknown:
         return Products(own)
-    elsewhere = products_of(_others(ledger, evidence.task_id))
+    elsewhere = products_of(_others(ledger, evidence.task_id), evidence.provenance)
     return Products(own, {path: blobs for path, blobs in elsewhere.items() if path_bytes(path) in unknown})
 
 

@@ -71,7 +71,9 @@ class Reproduction:
         self._holds: tuple[str, str] = ("", "")
         whole = SessionHistory(case.ledger, own.key, window=max(own.head.position, 1))
         ids = case.ledger.state(case.task_id).criteria
-        self._all = reproducible((one for id in ids for one in attempts_in(whole, id)), self.head.position)
+        self._all = reproducible(
+            (one for id in ids for one in attempts_in(whole, id, case.evidence.provenance)), self.head.position
+        )
 
     def picked(self, sample: int | None = None) -> list[Attempt]:
         """The newest result of each criterion; or so many of all results, by the head's root."""

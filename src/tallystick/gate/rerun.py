@@ -13,6 +13,7 @@ from tallystick.gate.attempts import GIVEN_UP
 from tallystick.gate.evidence import Evidence
 from tallystick.gate.judgement import judge_run
 from tallystick.gate.products import known_products
+from tallystick.inherited import child_environment
 from tallystick.model.entry import Entry
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tallystick.capture.result import Finished
     from tallystick.capture.run import Judgement, RunResult
     from tallystick.gate.plan import Criterion
+    from tallystick.gate.provenance import Provenance
     from tallystick.ledger import Ledger
     from tallystick.stores.base import Head
     from tallystick.workspace import Snapshot, Workspace
@@ -57,6 +59,8 @@ class Reruns:
         timeout: float | None = None,
         tick: Callable[[], None] = lambda: None,
         heard: Callable[[Criterion, bytes], None] = lambda _criterion, _output: None,
+        provenance: Provenance,
+        keep_env: Sequence[str] = (),
     ) -> None:
         self._ledger = ledger
         self._task_id = task_id
@@ -64,6 +68,8 @@ class Reruns:
         self._timeout = timeout
         self._tick = tick
         self._heard = heard
+        self._provenance = provenance
+        self._keep_env = keep_env
         self._stops = 0
 
     def stop(self) -> None:
@@ -75,7 +81,10 @@ class Reruns:
         from tallystick.capture.process import run_process
 
         def work(control: RunControl) -> Finished:
-            return run_process(command, cwd=workspace.root, stdin=None, stdout_fd=None, stderr_fd=None, control=control)
+            env = child_environment(os.environ, self._keep_env)
+            return run_process(
+                command, cwd=workspace.root, env=env, stdin=None, stdout_fd=None, stderr_fd=None, control=control
+            )
 
         finished = self._in_thread(work)
         if finished.exit_code:
@@ -124,6 +133,7 @@ class Reruns:
             environment=environment,
             products=self._products,
             judge=judge,
+            keep_env=self._keep_env,
         )
 
         def work(control: RunControl) -> RunResult:
@@ -158,7 +168,7 @@ class Reruns:
             self._ledger.append(self._task_id, entry)
 
     def _products(self, *snapshots: Snapshot) -> Products:
-        return known_products(self._ledger, Evidence(self._ledger, self._task_id), *snapshots)
+        return known_products(self._ledger, Evidence(self._ledger, self._task_id, self._provenance), *snapshots)
 
     def _in_thread(self, work: Callable[[RunControl], Any]) -> Any:
         """What `work` returns or raises, from a thread of its own: this one looks after signals."""

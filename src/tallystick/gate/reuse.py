@@ -173,7 +173,7 @@ class Sources:
     def _graded(self, history: SessionHistory, criterion_id: str) -> list[Attempt]:
         """The attempts on a criterion there, with what trusted keys add to their grades there."""
         vouched = Vouched(_Alone(history), self._case.plan.whole.keys)  # type: ignore[arg-type]
-        return vouched.graded(attempts_in(history, criterion_id))
+        return vouched.graded(attempts_in(history, criterion_id, self._case.evidence.provenance))
 
     def _require_root(self, citation: Citation) -> None:
         assert self._case.ledger is not None

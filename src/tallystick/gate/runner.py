@@ -22,7 +22,7 @@ from tallystick.model.entry import Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, Protocol
 
     from tallystick.capture.run import RunResult
@@ -110,12 +110,13 @@ class Runner:
         fail_fast: bool = False,
         timeout: float | None = None,
         keep: Callable[[Snapshot], object] | None = None,
+        keep_env: Sequence[str] = (),
     ) -> None:
         """`case` is how the task stands now, with a ledger to write to. `now`: see `run_command`.
 
-        `timeout` is in seconds for each run. `keep` is called with the content before each run.
+        `timeout` is in seconds for each run. `keep` is called with the content before each run. `keep_env`: see `Run`.
         """
-        self._bounds = Bounds(case, now=now, timeout=timeout, keep=keep)
+        self._bounds = Bounds(case, now=now, timeout=timeout, keep=keep, keep_env=keep_env)
         self._progress = progress
         self._jobs = max(1, jobs)
         self._reuse = reuse

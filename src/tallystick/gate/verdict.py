@@ -126,6 +126,8 @@ def _advice(case: Case, watched_by_ci: bool) -> list[str]:
         reasons.append("no base yet: no protected commit has a plan, so the work tree's own is used")
     if case.plan.base.word:
         reasons.append(case.plan.base.word)
+    if said := case.evidence.provenance.advice():
+        reasons.append(said)
     if not watched_by_ci:
         reasons.append("this machine is not CI: whoever works here could have changed what is judged")
     return reasons

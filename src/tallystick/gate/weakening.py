@@ -49,33 +49,40 @@ class Weakening(Frozen):
         return {name: getattr(self, name) for name in self.FIELDS}
 
 
-def weakened(base: Plan | None, tree: Plan | None, task_id: str) -> list[Weakening]:
+def weakened(base: Plan | None, tree: Plan | None, task_id: str, before: Plan | None = None) -> list[Weakening]:
     """Where the tree's plan asks less of the task than the base's, in the order of the base's criteria.
 
-    None stands for no plan: without one on the base nothing is weaker; without one in the tree all is gone.
+    None stands for no plan: without one on the base nothing is weaker; without one in the tree all is gone. `before` is
+    the plan that the work started from (default: the base's): what the base alone changed since weakens nothing.
     """
     if base is None:
         return []
-    was, now = base.for_task(task_id), (tree or Plan()).for_task(task_id)
+    before = base if before is None else before
+    was, now, then = (plan.for_task(task_id) for plan in (base, tree or Plan(), before))
     found: list[Weakening] = []
     for criterion in was.criteria:
-        found += _weaker(criterion, now.criterion(criterion.id))
-    lost = [phase for phase in _phases(base, task_id) if phase not in _phases(tree or Plan(), task_id)]
+        old, new = then.criterion(criterion.id), now.criterion(criterion.id)
+        ours = {weakening.what for weakening in _weaker(old, new)} if old is not None else set()
+        found += [weakening for weakening in _weaker(criterion, new) if weakening.what in ours]
+    kept = _phases(tree or Plan(), task_id)
+    lost = [phase for phase in _phases(base, task_id) if phase not in kept and phase in _phases(before, task_id)]
     return found + [Weakening("", "phase removed", phase) for phase in lost]
 
 
-def in_force(base: Plan | None, tree: Plan | None) -> Plan:
+def in_force(base: Plan | None, tree: Plan | None, before: Plan | None = None) -> Plan:
     """The base's plan and what the tree's adds; of a criterion in both, the tree's if it is nowhere weaker.
 
-    `gate` and `keys` are the base's alone. Without a plan on the base, the tree's stands, advisory.
+    `gate` and `keys` are the base's alone. Without a plan on the base, the tree's stands, advisory. `before` is the
+    plan that the work started from (default: the base's): a criterion that the tree left as it was there is as the
+    base has it now.
     """
     if base is None:
         return (tree or Plan()).replace(advisory=True)
-    tree = tree or Plan()
-    standing = _stronger_of_each(base.criteria, tree.criteria)
+    tree, before = tree or Plan(), base if before is None else before
+    standing = _stronger_of_each(base.criteria, tree.criteria, before.criteria)
     tasks = {}
     for task_id in dict.fromkeys((*base.tasks, *tree.tasks)):
-        own = _stronger_of_each(_effective(base, task_id), _effective(tree, task_id))
+        own = _stronger_of_each(*(_effective(plan, task_id) for plan in (base, tree, before)))
         tasks[task_id] = Task(
             task_id,
             title=next((plan.tasks[task_id].title for plan in (tree, base) if task_id in plan.tasks), ""),
@@ -99,10 +106,13 @@ def _phases_in_force(base: Plan, tree: Plan, task_id: str) -> tuple[str, ...]:
     return now if set(was) <= set(now) else tuple(dict.fromkeys((*was, *now)))
 
 
-def _stronger_of_each(base: Mapping[str, Criterion], tree: Mapping[str, Criterion]) -> dict[str, Criterion]:
+def _stronger_of_each(
+    base: Mapping[str, Criterion], tree: Mapping[str, Criterion], before: Mapping[str, Criterion]
+) -> dict[str, Criterion]:
+    changed = {id: criterion for id, criterion in tree.items() if before.get(id) != criterion}
     return {
-        id: tree[id] if id not in base or (id in tree and not any(_weaker(base[id], tree[id]))) else base[id]
-        for id in dict.fromkeys((*base, *tree))
+        id: changed[id] if id not in base or (id in changed and not any(_weaker(base[id], changed[id]))) else base[id]
+        for id in dict.fromkeys((*base, *changed))
     }
 
 

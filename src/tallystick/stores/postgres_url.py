@@ -65,7 +65,7 @@ def parse(url: str, *, read_only: bool) -> Target:
     require_psycopg()
     from psycopg import Error, conninfo
 
-    shown, secrets = _without_secrets(url)
+    shown, secrets = without_secrets(url)
     try:
         parameters = conninfo.conninfo_to_dict(url)
     except Error:
@@ -83,7 +83,7 @@ def parse(url: str, *, read_only: bool) -> Target:
     return Target(parameters, shown, sorted(set(secrets), key=len, reverse=True))
 
 
-def _without_secrets(url: str) -> tuple[str, list[str]]:
+def without_secrets(url: str) -> tuple[str, list[str]]:
     """The URL without passwords, and the passwords as they stand in it."""
     scheme, _, rest = url.partition("://")
     authority, mark, tail = rest, "", ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from tallystick.errors import TallystickError
+from tallystick.inherited import without_our_secrets
 from tallystick.workspace.paths import c_quoted
 from tallystick.workspace.scratch import anonymous_file, read_whole
 
@@ -70,7 +71,7 @@ class Git:
 
     def _environment(self) -> dict[str, str]:
         inherited = os.environ
-        env = {name: value for name, value in inherited.items() if name not in _NOT_INHERITED}
+        env = {name: value for name, value in without_our_secrets(inherited).items() if name not in _NOT_INHERITED}
         env["GIT_OPTIONAL_LOCKS"] = "0"
         env["GIT_NO_REPLACE_OBJECTS"] = "1"
         if self.index:
