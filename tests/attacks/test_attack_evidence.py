@@ -102,6 +102,16 @@ def test_an_untracked_ledger_in_the_checkout(forged: World, row: Row) -> None:
         "what lies in the checkout counts as claimed", done, 1)  # fmt: skip
 
 
+def test_a_ledger_in_the_commit_that_the_index_lost(forged: World) -> None:
+    pushed(forged, ".tallystick/ledger.db")
+    reviewer = forged.folder / "reviewer"
+    forged.git("clone", "-q", "-b", "evil", forged.origin, reviewer, cwd=forged.folder)
+    forged.git("rm", "-q", "--cached", "-r", ".tallystick", cwd=reviewer)
+    for command in ("gate", "check", "run -- true"):
+        done = forged.notch(*command.split(" "), cwd=reviewer)
+        assert (done.code, "git tracks" in done.said) == (2, True), (command, done.said)
+
+
 def test_a_side_file_alone(forged: World, row: Row) -> None:
     forged.write(".tallystick/ledger.db-wal", "crafted")
     pushed(forged, ".tallystick/ledger.db-wal")

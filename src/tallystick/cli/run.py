@@ -71,6 +71,10 @@ def _run(options: argparse.Namespace) -> int:
         raise NotRecordedError(error, None) from None
     with ledger:
         snapshot = pending.result()
+        if snapshot.committed_hidden:
+            from tallystick.workspace.tracked import require_uncommitted
+
+            require_uncommitted(snapshot)
         plan = planned.result(task_id, snapshot) if planned is not None else None
         if plan is not None and plan.weakened:
             from tallystick.gate.evidence import Evidence

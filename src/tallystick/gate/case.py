@@ -120,6 +120,10 @@ class Case:
         self.command = command
         self.evidence = Evidence(ledger, task_id, provenance)
         self.snapshot = pending.result()
+        if self.snapshot.committed_hidden:
+            from tallystick.workspace.tracked import require_uncommitted
+
+            require_uncommitted(self.snapshot)
         self.plan = plan.result(task_id, self.snapshot)
         products = known_products(ledger, self.evidence, self.snapshot)
         versions = VersionCommands(self.plan.base.plan, workspace.root, all_of_them=runs)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class PendingGitSnapshot(PendingSnapshot):
     """A look at a work tree that has begun: git reads it in the background."""
 
-    __slots__ = ("_index", "_inner", "_last", "_repository", "_rules", "_scratch", "_status")
+    __slots__ = ("_committed", "_index", "_inner", "_last", "_repository", "_rules", "_scratch", "_status")
 
     def __init__(self, repository: Repository, rules: LocalIgnoreRules | None = None, *, last: bool = False) -> None:
         """`last`: do not look again where files move while they are read."""
@@ -38,6 +38,7 @@ class PendingGitSnapshot(PendingSnapshot):
         self._rules = rules
         self._last = last
         self._inner: dict[bytes, PendingGitSnapshot] = {}
+        self._committed: set[bytes] = set()
         self._status: Child | None = None
         self._scratch = Scratch()
         try:
@@ -85,7 +86,9 @@ class PendingGitSnapshot(PendingSnapshot):
             status = parse_status(child.result())
         except ValueError as error:
             raise GitError(str(error), where=self._repository.root) from None
-        return status.commit, [line for line in status.lines if line.path not in self._repository.hidden]
+        hidden = self._repository.hidden
+        self._committed = {line.path for line in status.lines if line.committed[0] and line.path in hidden.paths}
+        return status.commit, [line for line in status.lines if line.path not in hidden]
 
     def start_inner(self, lines: list[Line]) -> dict[bytes, PendingGitSnapshot]:
         """The submodules, and repositories that are not submodules yet, all of them begun."""
@@ -110,6 +113,7 @@ class PendingGitSnapshot(PendingSnapshot):
         excludes = self._rules.digest(self._repository.git) if self._rules else ""
         found = GitSnapshot(self._repository, self._index.entries, lines, commit=commit, excludes=excludes)
         found.unclear = uncommitted
+        found.committed_hidden = frozenset(self._committed)
         found.submodules = submodules
         return found
 

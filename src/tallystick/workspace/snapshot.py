@@ -30,7 +30,7 @@ class Snapshot:
 
     __slots__ = (
         "_listing", "_own_changes", "_own_listing",
-        "commit", "excludes", "repository", "root", "stands_on", "submodules", "tree",
+        "commit", "committed_hidden", "excludes", "repository", "root", "stands_on", "submodules", "tree",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +48,8 @@ class Snapshot:
         """The id of the tree that git would commit; outside git, the hex SHA-256 of the lines of all files."""
         self.excludes = excludes
         """Digest of the ignore rules of this machine alone; empty where there are none."""
+        self.committed_hidden: frozenset[bytes] = frozenset()
+        """Paths of a ledger's files that the commit holds and that differ from it: git would bring them."""
         self.submodules: dict[bytes, Snapshot] = {}
         """The content of submodules that are checked out, and of other repositories in the tree."""
         self._listing: Listing | None = None

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tallystick.workspace.snapshot import Snapshot
+
 _LINK = 0o120000
 
 
@@ -40,6 +42,12 @@ def require_untracked(url: str, *, named: bool) -> None:
     for place in places:
         if found := _tracked([place + suffix for suffix in ("", *SIDE_FILES)]):
             raise tracked_error(*found)
+
+
+def require_uncommitted(snapshot: Snapshot) -> None:
+    """Raises InputError if the commit that is checked out holds the ledger's files, though the index does not."""
+    if snapshot.committed_hidden:
+        raise tracked_error(snapshot.root, os.fsdecode(min(snapshot.committed_hidden)))
 
 
 def tracked_error(root: str, name: str) -> InputError:
