@@ -13,6 +13,7 @@ import pytest
 from support.checks import Project, is_gone, wait_for
 from support.repository import GitRepo
 from tallystick import Ledger
+from tallystick.recorded import StoredTree
 
 
 @pytest.fixture
@@ -40,6 +41,12 @@ def results(project: Project) -> list[Any]:
     return [one for one in entries(project) if one.entry.type == "criterion"]
 
 
+def leaf_of(project: Project, position: int) -> str:
+    """The leaf hash of the record at a position, as the ledger's tree has it."""
+    with Ledger.open(str(project.root / ".tallystick/ledger.db"), read_only=True) as ledger:
+        return StoredTree(ledger.store, ledger.sessions_of("work")[0]).leaf(position).hex()
+
+
 def untouched(project: Project) -> tuple[str, ...]:
     git = project.repo.git
     return git("status", "--porcelain"), git("worktree", "list"), git("for-each-ref"), git("stash", "list")
@@ -64,6 +71,7 @@ def test_the_newest_of_each_is_run_again_on_its_content(project: Project) -> Non
     first = next(one for one in results(project) if one.entry.criterion_id == "one")
     assert again["one"].entry.details["run"]["reproduces"] == {
         "position": first.position,
+        "leaf": leaf_of(project, first.position),
         "head": done.stdout.split("head ")[1].strip(),
         "same": True,
         "rate": {"passed": 1, "ran": 1},

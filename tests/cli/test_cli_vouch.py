@@ -8,6 +8,7 @@ import pytest
 
 from support.command import Notch
 from support.repository import GitRepo
+from tallystick import Entry, Ledger
 from tallystick.proof.keys import SigningKey
 
 PLAN = """\
@@ -73,7 +74,9 @@ def test_an_attestation_copied_to_another_result_is_worth_nothing(repo: GitRepo,
     repo.write("x", "2\n")
     notch("run", "-c", "a")
     forged = json.dumps({"attestation": {"note": note["note"].replace("entry 2 ", "entry 5 "), "entries": [5]}})
-    notch("record", "--type", "attestation", "--details", forged)
+    assert "is written by notch alone" in notch("record", "--type", "note", "--details", forged, code=2).stderr
+    with Ledger.open(str(repo.root / ".tallystick/ledger.db")) as ledger:
+        ledger.append("work", Entry(type="attestation", details=json.loads(forged)))
     assert _state(notch, 1)["ok"] is False
 
 

@@ -51,6 +51,8 @@ CRITERIA = (
 FILES = ("a/one", "a/two", "a/deep/three", "b/one", "b/two", "README", "b/new", "a/new", "a/.one.swp")
 MADE = ("out.bin", "a/made", "b/deep/made")
 
+NOW = "2026-11-30T00:00:00.000000Z"
+
 
 class FixedPlan:
     """The plan as it is in `PLAN`, whatever the tree has: finding it is tested elsewhere."""
@@ -135,6 +137,7 @@ class World:
             task,
             plan=plan,
             provenance=OUTSIDE_CI,
+            now=NOW,
             interrupted=_interrupted,  # type: ignore[arg-type]
         ) as case:
             case.ledger = None  # it stays open

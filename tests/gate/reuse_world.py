@@ -39,6 +39,8 @@ COLOUR = Environment(variables=("COLOUR",))
 A, BOTH, ALL = ("a/**",), ("a/x", "a/y"), ("**",)
 FLAKY_PASSES = 3
 
+NOW = "2026-11-30T00:00:00.000000Z"
+
 
 def _criterion(id: str, command: int, inputs: tuple[str, ...], environment: Environment | None = None) -> Criterion:
     return Criterion(id, run=COMMANDS[command], inputs=inputs, environment=environment)
@@ -328,6 +330,7 @@ class World:
             snapshot=_Given(snapshot),  # type: ignore[arg-type]
             plan=_Given(PlanInForce(task, PLAN, Base())),  # type: ignore[arg-type]
             provenance=OUTSIDE_CI,
+            now=NOW,
             interrupted=lambda one: is_interrupted(one.run, datetime.now(UTC)),
         )
 

@@ -55,6 +55,8 @@ inputs = ["left.txt"]
 """
 EVIL = "EVIL"
 
+NOW = "2026-11-30T00:00:00.000000Z"
+
 
 @pytest.fixture
 def repo(git_repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> GitRepo:
@@ -105,7 +107,7 @@ def handed_over(repo: GitRepo, *, task_id: str = "work") -> Handoff:
     workspace = Workspace.find(str(repo.root), exclude=[])
     ledger = Ledger.open(str(repo.root / ".tallystick" / "ledger.db"), read_only=True)
     plan = PendingPlan(workspace, BaseRules())
-    case = Case(ledger, workspace, task_id, plan=plan, provenance=OUTSIDE_CI, interrupted=interrupted)
+    case = Case(ledger, workspace, task_id, plan=plan, provenance=OUTSIDE_CI, now=NOW, interrupted=interrupted)
     rules = policies.AllOf(policies.EveryCriterionProved(), policies.NothingWeakened(), policies.NoReviewFails())
     return Handoff(case, judge(case, rules, at="2026-11-24T10:00:00Z", watched_by_ci=False), at="2026-11-24T10:00:00Z")
 

@@ -22,7 +22,7 @@ from tallystick.pipeline import Pipeline
 from tallystick.proof.keys import ED25519, SigningKey
 from tallystick.recorded import StoredTree
 from tallystick.trust.keys import Key
-from tallystick.trust.statements import attest
+from tallystick.trust.statements import Subject, attest
 from tallystick.workspace import Workspace
 from tallystick.workspace.binding import content_details
 
@@ -32,6 +32,8 @@ SIGNERS = [Key(name, "file", ED25519, b"", secret=SigningKey(name, ED25519, byte
            for number, name in enumerate(("ada", "bob"), 1)]  # fmt: skip
 for _key, _seed in zip(SIGNERS, (1, 2), strict=True):
     _key.public = SigningKey(_key.name, ED25519, bytes([_seed]) * 32).key.public
+
+NOW = "2026-11-30T00:00:00.000000Z"
 
 
 class Event(NamedTuple):
@@ -85,7 +87,8 @@ class Recorder:
         if event.tests is not None:
             told["tests"] = {"counts": {"executed": event.tests, "skipped": event.skipped, "errors": 0}}
         if event.how == "again" and self.newest:
-            told["reproduces"] = {"position": self.newest, "same": True}
+            leaf = StoredTree(self.ledger.store, self.ledger.sessions_of(self.task)[0]).leaf(self.newest).hex()
+            told["reproduces"] = {"position": self.newest, "leaf": leaf, "same": True}
         self._result(event, {"run": told, "content": self.content}, exit_code=told["exit_code"])
 
     def _claim(self, event: Event) -> None:
@@ -102,7 +105,8 @@ class Recorder:
             self.newest = position
         if event.signer is not None:
             leaf = StoredTree(self.ledger.store, self.ledger.sessions_of(self.task)[0]).leaf(position).hex()
-            note = attest(SIGNERS[event.signer], self.ledger.ledger_id, self.task, {position: leaf})
+            subject = Subject(self.task, self.ledger.head(self.task))
+            note = attest(SIGNERS[event.signer], self.ledger.ledger_id, subject, {position: leaf})
             self.ledger.append(self.task, Entry(type="attestation", details={"attestation": {"note": note}}))
 
 
@@ -136,7 +140,7 @@ class World:
 
     def is_open(self, task: str, plan: Plan, provenance: Provenance = OUTSIDE_CI) -> bool:
         in_force = PlanInForce(task, plan, Base(plan=plan, before=plan))
-        case = Case(self.ledger, self.workspace, task, plan=Given(in_force), provenance=provenance,  # type: ignore[arg-type]
+        case = Case(self.ledger, self.workspace, task, plan=Given(in_force), provenance=provenance, now=NOW,  # type: ignore[arg-type]
                     interrupted=lambda _: True)  # fmt: skip
         rules = policies.AllOf(policies.EveryCriterionProved(), policies.NothingWeakened())
         verdict = judge(case, rules, at="2026-11-30T00:00:00Z", watched_by_ci=True)

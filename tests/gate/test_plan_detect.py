@@ -25,7 +25,7 @@ def project(root: Path, files: dict[str, str]) -> dict[str, Criterion]:
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    plan = read_plan(first_plan(root).encode())
+    plan = read_plan(first_plan(root, "r").encode())
     assert not plan.tasks
     return dict(plan.criteria)
 
@@ -42,7 +42,7 @@ def test_an_empty_folder_gets_one_manual_criterion_and_an_example(tmp_path: Path
     criteria = project(tmp_path, {})
     assert commands(criteria) == {"reviewed": ""}
     assert criteria["reviewed"].manual
-    uncommented = first_plan(tmp_path).replace("# [", "[").replace("# run", "run").replace("# shows", "shows")
+    uncommented = first_plan(tmp_path, "r").replace("# [", "[").replace("# run", "run").replace("# shows", "shows")
     plan = read_plan(uncommented.replace("# inputs", "inputs").replace("# protect", "protect").encode())
     assert plan.criteria["tests"].run == "make test"
     assert plan.gate.protect == (".github/**",)
@@ -50,7 +50,7 @@ def test_an_empty_folder_gets_one_manual_criterion_and_an_example(tmp_path: Path
 
 
 def test_a_folder_that_is_not_there_gets_the_same(tmp_path: Path) -> None:
-    assert first_plan(tmp_path / "nowhere") == first_plan(tmp_path)
+    assert first_plan(tmp_path / "nowhere", "r") == first_plan(tmp_path, "r")
 
 
 def test_python_with_pytest(tmp_path: Path) -> None:

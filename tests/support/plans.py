@@ -93,6 +93,7 @@ def groups(ids: tuple[str, ...]) -> st.SearchStrategy[dict[str, Criterion]]:
 
 POLICIES = st.builds(
     GatePolicy,
+    id=st.sampled_from(["", "a1"]),
     base=st.sampled_from([(), ("origin/main",), ("main", "release/*")]),
     protect=subsets(("tests/**", "ci")),
     flaky_passes=st.integers(1, 4),

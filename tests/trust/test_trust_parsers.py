@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from tallystick import StoreUnavailableError, TallystickError
 from tallystick.proof.keys import ED25519, SigningKey
 from tallystick.proof.note import sign
+from tallystick.stores.base import Head
 from tallystick.trust.against import read_against, read_trusted
 from tallystick.trust.keys import Key, KeyFolder
 from tallystick.trust.memory import Memory
 from tallystick.trust.ssh_agent import SshAgent, parse_public_line
-from tallystick.trust.statements import approve, attest, parse_statement
+from tallystick.trust.statements import Subject, approve, attest, parse_statement
 
 LEDGER = "0123456789abcdef" * 2
+SUBJECT = Subject("t", Head(3, "a" * 64))
 SECRET = SigningKey(f"tallystick/{LEDGER}", ED25519, b"\1" * 32)
 KEY = Key("k", "file", ED25519, SECRET.key.public, secret=SECRET)
 NOTE = str(sign(f"tallystick/{LEDGER}\n1\n{'A' * 43}=\n", [SECRET.signer()]))
@@ -73,11 +75,11 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
     "checkpoint": (lambda _, data: read_against(data, LEDGER, read_trusted(str(SECRET.key).encode())), NOTE.encode()),
     "attestation": (
         lambda _, data: parse_statement(data.decode("utf-8", "replace")).signers([SECRET.key]),
-        attest(KEY, LEDGER, "t", {1: "a" * 64}).encode(),
+        attest(KEY, LEDGER, SUBJECT, {1: "a" * 64}).encode(),
     ),
     "approval": (
         lambda _, data: parse_statement(data.decode("utf-8", "replace")).signers([SECRET.key]),
-        approve(KEY, LEDGER, "t", [{"what": "command changed"}]).encode(),
+        approve(KEY, LEDGER, SUBJECT, [{"what": "command changed"}]).encode(),
     ),
     "agent's keys": (lambda _, data: ToldAgent(data).held(), b"\0\0\0\1" + AGENT_KEY + _string(b"me")),
     "agent's signature": (

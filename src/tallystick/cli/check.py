@@ -144,6 +144,7 @@ def _cores() -> int:
 
 def _now(case: Case, options: argparse.Namespace) -> Case:
     """The task as it stands now, on the same ledger."""
+    from tallystick.clock import now
     from tallystick.gate.case import Case, PendingPlan
 
     return Case(
@@ -153,6 +154,7 @@ def _now(case: Case, options: argparse.Namespace) -> Case:
         plan=PendingPlan(case.workspace, base_rules(options)),
         interrupted=interrupted,
         provenance=case.evidence.provenance,
+        now=now(),
         command=case.command,
         runs=True,
     )

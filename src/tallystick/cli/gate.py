@@ -47,6 +47,7 @@ def open_case(
     nothing is recorded of the content, so that its local ignore rules need not be known. `runs`: see `Case`.
     """
     from tallystick.cli.context import ledger_files
+    from tallystick.clock import now
 
     require_outside_run()
     workspace = Workspace.find(os.getcwd(), exclude=ledger_files(options))
@@ -68,6 +69,7 @@ def open_case(
         plan=plan,
         interrupted=interrupted,
         provenance=provenance(options, ledger),
+        now=now(),
         command=_called(options),
         runs=runs,
     )

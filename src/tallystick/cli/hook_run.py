@@ -89,6 +89,7 @@ def _judge_push(push: Push, options: argparse.Namespace) -> int:
 
 def _case(options: argparse.Namespace, workspace: Workspace, task_id: str, snapshot: Snapshot) -> Case:
     """The task as it would stand with that content in front."""
+    from tallystick.clock import now
     from tallystick.gate.case import Case, PendingPlan
 
     require_outside_run()
@@ -106,6 +107,7 @@ def _case(options: argparse.Namespace, workspace: Workspace, task_id: str, snaps
         plan=PendingPlan(workspace, base_rules(options)),
         interrupted=interrupted,
         provenance=provenance(options, ledger),
+        now=now(),
     )
 
 

@@ -36,7 +36,7 @@ def _init(options: argparse.Namespace) -> int:
         from tallystick.cli.files import write_new
         from tallystick.gate.detect import first_plan
 
-        write_new(plan, [first_plan(root).encode()])
+        write_new(plan, [first_plan(root, os.urandom(16).hex()).encode()])
     if options.json:
         print_json({"ledger_id": ledger_id, "url": url, "plan": plan if written else None})
         return 0

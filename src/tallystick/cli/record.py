@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tallystick.ledger import Ledger
     from tallystick.stores.base import Head
 
-OURS = ("run", "scafld", "reuse", "actor", "content", "output")
+OURS = ("run", "scafld", "reuse", "actor", "content", "output", "approval", "attestation")
 """What `details` holds only where tallystick itself saw it."""
 INTEGER_64 = 2**63
 

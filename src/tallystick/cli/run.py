@@ -76,10 +76,13 @@ def _run(options: argparse.Namespace) -> int:
 
             require_uncommitted(snapshot)
         plan = planned.result(task_id, snapshot) if planned is not None else None
-        if plan is not None and plan.weakened:
+        in_front = None
+        if plan is not None and (plan.weakened or options.attest):
             from tallystick.gate.evidence import Evidence
+            from tallystick.gate.subject import InFront
 
-            plan.accept(Evidence(ledger, task_id, provenance(options, ledger)))
+            in_front = InFront(workspace, snapshot, plan, seconds_from_now(0))
+            plan.accept(Evidence(ledger, task_id, provenance(options, ledger)), in_front)
         key = _signing_key(ledger, plan) if options.attest else None
         if options.keep_tree:
             from tallystick.workspace.kept import keep_tree
@@ -95,7 +98,7 @@ def _run(options: argparse.Namespace) -> int:
         if key is not None:
             from tallystick.cli.vouch import attest_entries
 
-            attest_entries(ledger, task_id, [result.head.position], key)
+            attest_entries(ledger, task_id, [result.head.position], key, in_front)
     _warn(result)
     _report(result, run.command, options, task_id)
     return result.finished.exit_code

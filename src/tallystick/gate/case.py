@@ -9,12 +9,13 @@ from tallystick.gate.evidence import Evidence
 from tallystick.gate.freshness import Bench, CriterionState, described, judge_criterion
 from tallystick.gate.plan import PLAN_FILE, Plan, read_plan
 from tallystick.gate.products import known_products
+from tallystick.gate.subject import InFront
 from tallystick.gate.versions import VersionCommands
 from tallystick.gate.weakening import Weakening, in_force, weakened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self
 
     from tallystick.gate.attempts import Attempt
@@ -42,11 +43,11 @@ class PlanInForce:
         self.task: TaskPlan = self.whole.for_task(task_id)
         self.weakened: list[Weakening] = weakened(base.plan, tree, task_id, before)
 
-    def accept(self, evidence: Evidence) -> Vouched:
+    def accept(self, evidence: Evidence, in_front: InFront) -> Vouched:
         """Let the tree's version of each criterion hold whose every weakening a trusted key approved."""
         from tallystick.gate.vouched import Vouched
 
-        vouched = Vouched(evidence, self.whole.keys)
+        vouched = Vouched(evidence, self.whole.keys, in_front)
         if self.weakened:
             self._accept(lambda one: bool(vouched.approved_by(one.as_dict())))
         return vouched
@@ -104,10 +105,13 @@ class Case:
         plan: PendingPlan,
         interrupted: Callable[[Attempt], bool],
         provenance: Provenance,
+        now: str,
         command: str = "notch",
         runs: bool = False,
     ) -> None:
-        """`command` is how `notch` is called for this ledger, in the commands that are proposed.
+        """`now` is the time to judge as of (RFC 3339).
+
+        `command` is how `notch` is called for this ledger, in the commands that are proposed.
 
         `provenance`: which runs count as observed. `runs`: the caller runs the tree's own commands anyway; else
         nothing is run that the branch could have brought.
@@ -138,7 +142,9 @@ class Case:
         )
         self._sources: Sources | None = None
         self._attempts: dict[str, list[Attempt]] = {}
-        self.vouched = self.plan.accept(self.evidence)
+        self.in_front = InFront(workspace, self.snapshot, self.plan, now)
+        """What statements of keys are held against."""
+        self.vouched = self.plan.accept(self.evidence, self.in_front)
         """What trusted keys stand behind."""
         self._states: list[CriterionState] | None = None
         self._weakened: list[Weakening] | None = None
@@ -204,19 +210,14 @@ class Case:
         return self._weakened
 
     @property
-    def to_approve(self) -> list[Weakening]:
-        """What keeps the gate shut until a trusted key lets it pass, or it is on the base."""
-        return self.unapproved([*self.weakened, *self.protected_changes])
-
-    def unapproved(self, weakened: Iterable[Weakening]) -> list[Weakening]:
-        """Those of them that no trusted key let pass."""
-        return [one for one in weakened if not self.vouched.approved_by(one.as_dict())]
+    def unapproved(self) -> list[Weakening]:
+        """Where the plan asks less, or less was counted, and no trusted key let that pass."""
+        return [one for one in self.weakened if not self.vouched.approved_by(one.as_dict())]
 
     @property
-    def protected_changes(self) -> list[Weakening]:
-        """Each protected file that differs, as a weakening: bound to what it is now."""
-        blobs = {told: self.snapshot.blob(told.partition(" (")[0]) for told in self.protected}
-        return [Weakening("", f"{told} is protected", "", blob or "gone") for told, blob in blobs.items()]
+    def unapproved_files(self) -> list[str]:
+        """The protected files that differ, in words, if no trusted key let exactly these pass."""
+        return self.protected if self.protected and not self.vouched.protected_approved_by() else []
 
     @property
     def protected(self) -> list[str]:

@@ -93,6 +93,7 @@ class Bounds:
             plan=_Ready(self.plan),  # type: ignore[arg-type]
             interrupted=self._case.is_interrupted,
             provenance=self.provenance,
+            now=self.now(0),
             command=self._case.command,
             runs=True,
         )

@@ -27,8 +27,10 @@ _EXAMPLE = """
 # [tasks.add-cache.criteria.ac1]
 # run = "…"
 
+[gate]
+# What signed statements know this repository by. Keep it.
+id = "{id}"
 # Files whose change shuts the gate until it is on the base:
-# [gate]
 # protect = [".github/**"]
 """
 
@@ -76,8 +78,10 @@ class _Criterion:
         self.counted = counted
 
 
-def first_plan(folder: str | os.PathLike[str]) -> str:
+def first_plan(folder: str | os.PathLike[str], repository_id: str) -> str:
     """The text of a `tallystick.toml` for the project at `folder`; `read_plan` reads it.
+
+    `repository_id` becomes `[gate] id`: a new random name.
 
     Looks at names and at pyproject.toml, package.json, go.mod, Cargo.toml and Makefile, there and up to two levels
     below; runs nothing. What cannot be read is passed over.
@@ -85,9 +89,10 @@ def first_plan(folder: str | os.PathLike[str]) -> str:
     root = ProjectFolder(os.fspath(folder))
     made, rest = _of_make(root, [*_at(root), *_below(root)])
     criteria = _named(made, rest)
+    example = _EXAMPLE.format(id=repository_id)
     if not criteria:
-        return _HEAD + _NOTHING_FOUND + _EXAMPLE
-    return _HEAD + "".join("\n" + _written(criterion) for criterion in criteria) + _EXAMPLE
+        return _HEAD + _NOTHING_FOUND + example
+    return _HEAD + "".join("\n" + _written(criterion) for criterion in criteria) + example
 
 
 def _at(folder: ProjectFolder) -> list[_Found]:

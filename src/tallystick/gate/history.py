@@ -13,7 +13,14 @@ from hashlib import sha256
 from tallystick.errors import CheckFailedError, InputError, StoreUnavailableError, TamperedError
 from tallystick.model.header import decode_header
 from tallystick.model.record import VERSION, decode_record, missing_parts, open_entry
-from tallystick.proof.merkle import inclusion_proof, leaf_hash, read_edge, verify_inclusion
+from tallystick.proof.merkle import (
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    read_edge,
+    verify_consistency,
+    verify_inclusion,
+)
 from tallystick.recorded import Recorded, StoredTree
 
 TYPE_CHECKING = False
@@ -129,6 +136,18 @@ class SessionHistory:
     def leaf_at(self, position: int) -> str:
         """The leaf hash of the record at a position in hex; empty where there is none up to the head."""
         return self._tree.leaf(position).hex() if 0 < position <= self.head.position else ""
+
+    def extends(self, head: Head) -> bool:
+        """Whether the session, up to the head that was read, extends that one. It is proved, not looked up."""
+        size, root = self._tip.position + 1, self._tip.edge.root()
+        if not 0 <= head.position < size:
+            return False
+        try:
+            proof = consistency_proof(head.position + 1, size, self._tree)
+            verify_consistency(head.position + 1, bytes.fromhex(head.root), size, root, proof)
+        except (CheckFailedError, InputError, TamperedError):
+            return False
+        return True
 
     def prove(self, position: int) -> None:
         """Raises TamperedError unless the record at the position lies in the tree under the head."""

@@ -195,7 +195,7 @@ class TaskPlan(Frozen):
 class GatePolicy(Frozen):
     """How the gate judges. Counts only where it comes from the base."""
 
-    __slots__ = FIELDS = ("base", "protect", "flaky_passes")
+    __slots__ = FIELDS = ("base", "protect", "flaky_passes", "id")
 
     base: tuple[str, ...]
     """Protected branches besides the default one: names, or patterns with `*` and `**`. Outside CI a single name is
@@ -204,13 +204,20 @@ class GatePolicy(Frozen):
     """Git `:(glob)` pathspecs of files whose change shuts the gate."""
     flaky_passes: int
     """After how many passes in a row on one content a flaky criterion counts again."""
+    id: str
+    """What statements know the repository by; empty if it has no such name."""
 
     def __init__(
-        self, base: tuple[str, ...] = (), protect: tuple[str, ...] = (), flaky_passes: int = FLAKY_PASSES
+        self,
+        base: tuple[str, ...] = (),
+        protect: tuple[str, ...] = (),
+        flaky_passes: int = FLAKY_PASSES,
+        id: str = "",
     ) -> None:
         set_once(self, "base", base)
         set_once(self, "protect", protect)
         set_once(self, "flaky_passes", flaky_passes)
+        set_once(self, "id", id)
 
     def as_dict(self) -> dict[str, Any]:
         """The `[gate]` table of a plan; defaults left out."""
@@ -218,6 +225,7 @@ class GatePolicy(Frozen):
         fields: dict[str, Any] = {"base": base, "protect": list(self.protect)}
         if self.flaky_passes != FLAKY_PASSES:
             fields["flaky_passes"] = self.flaky_passes
+        fields["id"] = self.id
         return {name: value for name, value in fields.items() if value}
 
 

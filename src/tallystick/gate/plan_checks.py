@@ -101,6 +101,13 @@ def branch_problem(text: str) -> Problem:
     return None
 
 
+def public_half(vkey: str) -> bytes:
+    """The public key in a vkey, whatever it is called and whatever kind of signature it makes."""
+    from tallystick.proof.keys import VerifierKey
+
+    return VerifierKey.parse(vkey).public
+
+
 def vkey_problem(text: str) -> Problem:
     """Public keys are C2SP vkeys: `name+hash+base64`."""
     from tallystick.proof.keys import VerifierKey

@@ -254,7 +254,7 @@ class _Reader(TableReader):
     def gate(self, value: Any) -> GatePolicy:
         path = ("gate",)
         fields = self.table(path, value)
-        self.known(path, fields, ("base", "protect", "flaky_passes"))
+        self.known(path, fields, ("id", "base", "protect", "flaky_passes"))
         base: tuple[str, ...] = ()
         if "base" in fields:
             base = self.branches((*path, "base"), fields["base"])
@@ -262,7 +262,10 @@ class _Reader(TableReader):
         if isinstance(passes, bool) or not isinstance(passes, int) or not 1 <= passes <= FLAKY_LIMIT:
             what = f"must be a whole number from 1 to {FLAKY_LIMIT}, not {shown(passes)}"
             self.fail((*path, "flaky_passes"), what, f"write {FLAKY_PASSES}")
-        return GatePolicy(base, self.patterns((*path, "protect"), fields.get("protect", [])), passes)
+        name = self.text((*path, "id"), fields.get("id", ""))
+        if "id" in fields:
+            self.check((*path, "id"), plan_checks.id_problem(name))
+        return GatePolicy(base, self.patterns((*path, "protect"), fields.get("protect", [])), passes, name)
 
     def branches(self, path: Path, value: Any) -> tuple[str, ...]:
         if isinstance(value, str):
@@ -287,8 +290,9 @@ class _Reader(TableReader):
                 self.fail(path, f"has no {needed}", f"add {example}")
         public = self.text((*path, "public"), fields["public"])
         self.check((*path, "public"), plan_checks.vkey_problem(public))
-        twins = (one for one in before.values() if isinstance(one, TrustedKey) and one.public == public)
-        if twin := next(twins, None):
+        same = plan_checks.public_half(public)
+        twins = (one for one in before.values() if isinstance(one, TrustedKey))
+        if twin := next((one for one in twins if plan_checks.public_half(one.public) == same), None):
             self.fail((*path, "public"), f"the same key as that of keys.{twin.name}", "name each key once")
         roles = self.roles((*path, "roles"), fields["roles"])
         until = fields.get("until")

@@ -93,7 +93,7 @@ class NothingWeakened:
 
     def objections(self, case: Case) -> Iterator[Objection]:
         """See `Policy.objections`."""
-        for weakening in case.unapproved(case.weakened):
+        for weakening in case.unapproved:
             yield Objection("weakened", str(weakening), criterion=weakening.criterion)
 
 
@@ -102,8 +102,8 @@ class ProtectedFilesUntouched:
 
     def objections(self, case: Case) -> Iterator[Objection]:
         """See `Policy.objections`."""
-        for change in case.unapproved(case.protected_changes):
-            yield Objection("protected", change.what)
+        for told in case.unapproved_files:
+            yield Objection("protected", f"{told} is protected")
 
 
 class NoReviewFails:

@@ -69,7 +69,7 @@ class Reproduction:
         self._exclude = list(exclude)
         self._worktree: TemporaryWorktree | None = None
         self._holds: tuple[str, str] = ("", "")
-        whole = SessionHistory(case.ledger, own.key, window=max(own.head.position, 1))
+        self._session = whole = SessionHistory(case.ledger, own.key, window=max(own.head.position, 1))
         ids = case.ledger.state(case.task_id).criteria
         self._all = reproducible(
             (one for id in ids for one in attempts_in(whole, id, case.evidence.provenance)), self.head.position
@@ -167,7 +167,8 @@ class Reproduction:
             comparison = compare(attempt, failure, failure_now=failure_now, tests_now=tests)
             repeated.comparisons.append(comparison)
             repeated.rate = repeated.rate.after(not failure_now)
-            repeats = {"position": attempt.position, "head": str(self.head), "same": comparison.same}
+            leaf = self._session.leaf_at(attempt.position)
+            repeats = {"position": attempt.position, "leaf": leaf, "head": str(self.head), "same": comparison.same}
             rate = {"passed": repeated.rate.passed, "ran": repeated.rate.ran}
             return {"reproduces": {**repeats, "rate": rate}}
 

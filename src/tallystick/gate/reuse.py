@@ -172,7 +172,7 @@ class Sources:
 
     def _graded(self, history: SessionHistory, criterion_id: str) -> list[Attempt]:
         """The attempts on a criterion there, with what trusted keys add to their grades there."""
-        vouched = Vouched(_Alone(history), self._case.plan.whole.keys)  # type: ignore[arg-type]
+        vouched = Vouched(_Alone(history), self._case.plan.whole.keys, self._case.in_front)
         return vouched.graded(attempts_in(history, criterion_id, self._case.evidence.provenance))
 
     def _require_root(self, citation: Citation) -> None:
@@ -243,6 +243,10 @@ class _Alone:
     def by_type(self, type_: str) -> list[tuple[SessionHistory, Recorded]]:
         """See `Evidence.by_type`."""
         return [(self._history, recorded) for recorded in self._history.by_type(type_, at_least=64)]
+
+    def session(self, ledger_id: str) -> SessionHistory:  # noqa: ARG002
+        """See `Evidence.session`."""
+        return self._history
 
 
 def _is_watched(one: Attempt, command: str) -> bool:

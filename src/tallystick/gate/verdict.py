@@ -110,7 +110,7 @@ def judge(case: Case, policy: Policy, *, at: str, watched_by_ci: bool, checkpoin
         task_id=case.task_id,
         states=tuple(case.states),
         objections=tuple(policy.objections(case)),
-        weakened=tuple(case.unapproved(case.weakened)),
+        weakened=tuple(case.unapproved),
         protected=tuple(case.protected),
         advisory=tuple(_advice(case, watched_by_ci)),
         at=at,

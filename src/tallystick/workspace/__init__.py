@@ -12,7 +12,7 @@ from tallystick.workspace.snapshot import PendingSnapshot, Snapshot
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tallystick.workspace.baseline import capture_baseline
-    from tallystick.workspace.changes import Change, change_times, changed_paths, products, touched
+    from tallystick.workspace.changes import Change, change_times, changed_paths, changed_states, products, touched
 
 __all__ = [
     "Change",
@@ -22,6 +22,7 @@ __all__ = [
     "capture_baseline",
     "change_times",
     "changed_paths",
+    "changed_states",
     "products",
     "touched",
 ]

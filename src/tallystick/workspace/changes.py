@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from tallystick.errors import NotFoundError
 from tallystick.workspace.differences import differences
 from tallystick.workspace.git import GitError
 from tallystick.workspace.inputs import Listing, blob_of, path_of
@@ -83,6 +84,20 @@ def changed_paths(
         wanted = _matching(moved, patterns)
         moved = {path: states for path, states in moved.items() if path in wanted}
     return _told(moved)
+
+
+def changed_states(
+    workspace: Workspace, commit: str, now: Snapshot, patterns: Sequence[str] = ()
+) -> dict[str, tuple[State, State]]:
+    """The files that one of the pathspecs matches and that differ: path -> (mode and blob id at that commit, and now).
+
+    Both parts of a state are empty if there is no such file. Raises NotFoundError if the commit is gone.
+    """
+    moved = _moved(commit, {}, now) if workspace.is_git else None
+    if moved is None:
+        raise NotFoundError("no such commit", where=commit)
+    wanted = _matching(moved, patterns) if patterns else moved.keys()
+    return {path: states for path, states in moved.items() if path in wanted}
 
 
 def products(before: Snapshot, after: Snapshot) -> dict[str, str]:
