@@ -13,7 +13,7 @@ run_notch() {
 }
 
 task=()
-[ -z "${NOTCH_TASK:-}" ] || task=("$NOTCH_TASK")
+[ -z "${NOTCH_TASK:-}" ] || task=(-- "$NOTCH_TASK")
 judging=()
 [ -z "${NOTCH_BASE:-}" ] || judging+=(--base "$NOTCH_BASE")
 [ "${NOTCH_ALLOW_NO_PLAN:-false}" != true ] || judging+=(--allow-no-plan-on-base)
@@ -51,7 +51,7 @@ keep_evidence() {
   if run_notch backup "$evidence/ledger.db"; then
     kept="$evidence"
     named="${NOTCH_TASK:-${TALLYSTICK_TASK:-${GITHUB_HEAD_REF:-$GITHUB_REF_NAME}}}"
-    run_notch export "$named" --format bundle --artifacts --to "$evidence/evidence.bundle" ||
+    run_notch export --format bundle --artifacts --to "$evidence/evidence.bundle" -- "$named" ||
       echo "::warning title=notch::no bundle was written"
   else
     echo "::warning title=notch::the evidence could not be kept"
@@ -78,6 +78,10 @@ else
   [ "$checked" -le 1 ] || judged="$checked"
 fi
 
+# What commands of the change wrote into the step's files goes first.
+for file in "${GITHUB_ENV:-}" "${GITHUB_PATH:-}" "${GITHUB_STATE:-}" "$GITHUB_OUTPUT"; do
+  [ -z "$file" ] || : > "$file"
+done
 [ -z "$kept" ] || echo "evidence=$kept" >> "$GITHUB_OUTPUT"
 cat "$verdict" >> "$GITHUB_OUTPUT"
 exit "$judged"

@@ -110,14 +110,20 @@ def _is_trusted(path: str, top: str | None) -> bool:
     """
     folder = os.path.dirname(path)
     places = [folder, path] if top is not None else [os.path.dirname(folder), folder, path]
-    try:
-        owners = {os.lstat(place).st_uid for place in places if os.path.lexists(place)}
-        ours = {0, os.geteuid(), *([os.stat(top).st_uid] if top is not None else [])}
-    except OSError:
-        return False
+    return all(owns(place, top) for place in places if os.path.lexists(place))
+
+
+def owns(place: str, top: str | None = None) -> bool:
+    """Whether it belongs to us, root, the user who called us by sudo, or the owner of the folder `top`."""
+    ours = {0, os.geteuid()}
     if os.geteuid() == 0 and (caller := os.environ.get("SUDO_UID", "")).isdecimal():
         ours.add(int(caller))
-    return owners <= ours
+    try:
+        if top is not None:
+            ours.add(os.stat(top).st_uid)
+        return os.lstat(place).st_uid in ours
+    except OSError:
+        return False
 
 
 def _require_own(place: str, top: str | None) -> None:

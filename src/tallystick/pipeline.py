@@ -112,7 +112,7 @@ def pipeline_of(environ: Mapping[str, str]) -> Pipeline | None:
 def _system(environ: Mapping[str, str]) -> _System | None:
     """The system whose run id is set, else the one that marked the environment as its own."""
     for system in _SYSTEMS:
-        if environ.get(system.run) and not (system.name == "gitlab" and environ.get("CI") == "woodpecker"):
+        if environ.get(system.run) and _is_its_own(system, environ):
             return system
     for system in _SYSTEMS:
         variable, start = system.marker
@@ -124,9 +124,23 @@ def _system(environ: Mapping[str, str]) -> _System | None:
     return None
 
 
+def _is_its_own(system: _System, environ: Mapping[str, str]) -> bool:
+    """Whether the variable with the run's id is that system's: others have some of these names, too."""
+    if system.name == "gitlab":
+        return environ.get("CI") != "woodpecker"
+    if system.name == "jenkins":
+        return bool(environ.get("JENKINS_URL")) or environ[system.run].startswith("jenkins-")
+    return system.name != "woodpecker" or environ.get("CI") == "woodpecker"
+
+
 def may_be_ci(environ: Mapping[str, str]) -> bool:
     """Whether it pays to ask `pipeline_of`, found out by few look-ups."""
     return any(map(environ.get, _TOLD_BY))
+
+
+def says_ci(environ: Mapping[str, str]) -> bool:
+    """Whether a variable says outright that this is CI, rather than naming a run alone."""
+    return any(map(environ.get, ("CI", CI_VARIABLE, *(one.marker[0] for one in _SYSTEMS))))
 
 
 def is_unnamed(environ: Mapping[str, str]) -> bool:

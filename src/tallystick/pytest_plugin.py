@@ -133,7 +133,9 @@ class Recorder:
 
         folder = os.getcwd()
         require_own_place(Namespace(ledger=None))
-        place = find_ledger(folder, os.environ) or place_for_new(folder, os.environ)[0]
+        place = find_ledger(folder, os.environ)
+        self._place = "" if place else place_for_new(folder, os.environ)[0]
+        place = place or self._place
         self._options = Namespace(ledger=place if "://" in place else os.path.abspath(place))
         self._task_id = new_task_of(self._config.option.notch_task)
         self._workspace = Workspace.find(folder, exclude=ledger_files(self._options))
@@ -213,9 +215,12 @@ class Recorder:
     def _record(self, exitstatus: int) -> None:
         from tallystick.capture.run import masked
         from tallystick.cli.context import open_ledger, remember
+        from tallystick.location import make_place
         from tallystick.model.secrets import SecretMask
 
         mask = SecretMask(os.environ)
+        if self._place:
+            make_place(self._place)
         with open_ledger(self._options, write=True) as ledger, self._workspace.snapshot() as after:
             entries = [
                 masked(entry, mask).replace(output=mask.data(entry.output_bytes))

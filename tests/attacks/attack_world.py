@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sysconfig
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +23,8 @@ protect = ["test.sh", "tallystick.toml"]
 """
 TEST = "grep -q good code.txt\n"
 GOOD, BAD = "good\n", "bad\n"
+_KEPT = tempfile.TemporaryDirectory(prefix="attack-world-")
+"""Worlds that were made before: copying one takes less time than making it."""
 WEAK_PLAN = '[criteria.tests]\nrun = "true"\n'
 
 
@@ -62,15 +67,25 @@ class World:
         (folder / "home").mkdir(parents=True)
         self.origin = folder / "origin.git"
         self.work = folder / "work"
-        self.git("init", "-q", "--bare", "-b", default, self.origin, cwd=folder)
-        self.git("init", "-q", "-b", default, self.work, cwd=folder)
+        plan = plan if base else ""
+        kept = Path(_KEPT.name) / hashlib.sha256(f"{default} {plan}".encode()).hexdigest()
+        if not kept.exists():
+            self._make(plan)
+            shutil.copytree(folder, kept)
+            return
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        self.git("remote", "set-url", "origin", self.origin)
+
+    def _make(self, plan: str) -> None:
+        for place, options in ((self.origin, ["--bare"]), (self.work, [])):
+            self.git("init", "-q", "--template=", "-b", self.default, *options, place, cwd=self.folder)
         self.git("remote", "add", "origin", self.origin)
-        if base:
+        if plan:
             self.write("tallystick.toml", plan)
             self.write("test.sh", TEST)
             self.write("code.txt", GOOD)
             self.commit("Base")
-            self.push(default)
+            self.push(self.default)
 
     # --- whoever works
 
@@ -225,7 +240,7 @@ class Job:
     def checkout(self, branch: str, *, only: bool = False) -> None:
         """As runners do it: init, fetch, detach."""
         git, world = self.world.git, self.world
-        git("init", "-q", self.tree, cwd=world.folder)
+        git("init", "-q", "--template=", self.tree, cwd=world.folder)
         git("remote", "add", "origin", world.origin, cwd=self.tree)
         if only:
             git("fetch", "-q", "origin", f"+refs/heads/{branch}:refs/remotes/origin/{branch}", cwd=self.tree)

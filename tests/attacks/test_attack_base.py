@@ -217,3 +217,69 @@ def test_what_the_base_changed_since_is_not_called_weakened(world: World) -> Non
     world.push("main")
     done = world.github().check_and_gate()
     assert (done.code, "weakened" in done.said) == (0, False), done.said
+
+
+def test_merges_crosswise_leave_no_choice_of_the_base(world: World, row: Row) -> None:
+    """main merged a side branch with the weak test beside the commit that made it strong; the author merges both."""
+    world.branch("side")
+    world.write("side.txt", "x\n")
+    side = world.commit("Side")
+    world.git("checkout", "-q", "main")
+    world.write("test.sh", "grep -q good code.txt && test -e strong\n")
+    world.write("strong", "x\n")
+    strong = world.commit("Strengthen")
+    world.git("merge", "-q", "--no-edit", side)
+    world.push("main")
+    world.branch("evil", side)
+    world.git("merge", "-q", "-s", "ours", "--no-edit", strong)
+    world.commit()
+    world.push("evil")
+    row("GitLab, the template", PUSHER, "merges crosswise, so that a merge base of his choice has the weaker test",
+        "of several merge bases none counts: the base's newest commit does", world.gitlab().template(), 1)  # fmt: skip
+
+
+def test_a_branch_of_origin_that_is_called_like_another_remote(world: World) -> None:
+    weaken(world)
+    world.push("evil:refs/heads/upstream/main")
+    done = world.github().check_and_gate("evil", "--base", "refs/remotes/upstream/main")
+    assert (done.code, "is not here" in done.said) == (2, True), done.said
+
+
+def test_a_test_that_moves_the_base(world: World, row: Row) -> None:
+    """The check judges by the base that it began with, whatever the commands it ran did to refs and event."""
+    world.branch()
+    world.write("code.txt", BAD)
+    world.write("test.sh", "git update-ref refs/remotes/origin/main HEAD; echo '{}' > \"$GITHUB_EVENT_PATH\"\n")
+    world.commit()
+    world.push("evil")
+    done = world.github().notch("check", "evil")
+    row("GitHub, pull_request", AUTHOR, "has a test move the ref of the base to his own commit",
+        "a check judges by the base that it began with", done, 1)  # fmt: skip
+
+
+def test_what_the_base_changed_in_protected_files_is_told(world: World) -> None:
+    world.branch("work")
+    world.write("README", "x\n")
+    world.commit()
+    world.push("work")
+    world.git("checkout", "-q", "main")
+    world.write("test.sh", "grep -q good code.txt && true\n")
+    world.commit()
+    world.push("main")
+    done = world.github("work").check_and_gate("work")
+    assert (done.code, "the base changed protected files since: test.sh" in done.said) == (0, True), done.said
+
+
+def test_what_a_change_asks_of_others_is_told(tmp_path: Path) -> None:
+    """`[gate]` and `[keys]` of a change judge nobody before the merge, and everybody after it."""
+    world = World(tmp_path / "world", plan='[criteria.tests]\nrun = "sh test.sh"\n[gate]\nprotect = ["test.sh"]\n')
+    world.notch("record", "-t", "x", "--type", "note")
+    world.notch("key", "new")
+    key = world.notch("key", "show").out.strip()
+    world.branch()
+    plan = '[criteria.tests]\nrun = "sh test.sh"\n[keys.me]\npublic = "{}"\nroles = ["attest", "approve"]\n'
+    world.write("tallystick.toml", plan.format(key))
+    world.commit()
+    world.push("evil")
+    done = world.github().check_and_gate()
+    assert "once merged, this change asks less of others: [gate], [keys] me" in done.said

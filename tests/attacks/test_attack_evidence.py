@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -155,7 +156,7 @@ def test_a_cache_of_an_earlier_attempt(forged: World) -> None:
     cache = forged.folder / "cache.db"
     forged.github(folder="first").notch("check", "evil", TALLYSTICK_LEDGER=str(cache), **forged.forged_path())
     done = forged.github(attempt="2").notch("gate", "evil", TALLYSTICK_LEDGER=str(cache))
-    assert (done.code, "another CI run" in done.said) == (1, True), done.said
+    assert (done.code, "another attempt of this CI run" in done.said) == (1, True), done.said
 
 
 def test_a_ledger_of_home_in_the_place_that_ci_uses(forged: World, row: Row) -> None:
@@ -279,3 +280,54 @@ def test_a_bundle_signed_by_a_stranger(forged: World, tmp_path: Path) -> None:
     stranger.notch("key", "new")
     other = stranger.notch("key", "show").out.strip()
     assert forged.notch("--ledger", bundle, "gate", "evil", "--key", other).code == 1
+
+
+def test_a_file_that_a_criterion_of_the_change_leaves_where_the_base_protects(tmp_path: Path, row: Row) -> None:
+    """The first job runs it before the tests, which then pass; the second one's checkout lacks it."""
+    plan = '[criteria.tests]\nrun = "sh test.sh"\n[gate]\nprotect = ["test.sh", "lib/**", "tallystick.toml"]\n'
+    world = World(tmp_path / "world", plan=plan)
+    world.write("test.sh", "check() { grep -q good code.txt; }\n[ ! -e lib/local.sh ] || . lib/local.sh\ncheck\n")
+    world.write("lib/x", "x\n")
+    world.commit()
+    world.push("main")
+    world.branch()
+    world.write("code.txt", BAD)
+    run = "echo 'check() { true; }' > lib/local.sh"
+    world.write("tallystick.toml", f'{plan}[criteria.aaa]\nphase = "first"\nrun = "{run}"\n')
+    world.commit()
+    world.push("evil")
+    first = world.github(folder="first")
+    first.action(NOTCH_GATE="false")
+    second = world.github(folder="second")
+    shutil.copytree(first.told["evidence"], second.temp / "check")
+    done = second.action(NOTCH_CHECK="false", NOTCH_LEDGER=str(second.temp / "check"))
+    row("GitHub, the action in two jobs", AUTHOR, "adds a criterion that leaves a file in a protected folder",
+        "what lies in a protected place is an input, whoever left it", done, 1)  # fmt: skip
+
+
+def test_a_tracked_file_beside_the_ledger_is_content(world: World, row: Row) -> None:
+    world.write(".tallystick/lib.sh", "true\n")
+    world.write("test.sh", ". ./.tallystick/lib.sh\n")
+    world.commit("Share", force=".tallystick/lib.sh")
+    world.push("main")
+    world.branch()
+    world.commit()
+    assert world.notch("check", "evil").code == 0
+    world.write(".tallystick/lib.sh", "false\n")
+    world.commit("Break it", force=".tallystick/lib.sh")
+    done = world.notch("gate", "evil")
+    row("at home", AUTHOR, "commits code below `.tallystick`", "all that a commit brings is content", done, 1)
+
+
+def test_a_plan_of_another_user_above(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a folder of another user")
+    world = World(tmp_path / "world")
+    shared = tmp_path / "shared"
+    below = shared / "below"
+    below.mkdir(parents=True)
+    (shared / "tallystick.toml").write_text(f'[criteria.x]\nrun = "touch {tmp_path}/pwned"\n')
+    for place in (shared, shared / "tallystick.toml"):
+        os.chown(place, 65534, 65534)
+    world.run(NOTCH, "check", "t", cwd=below)
+    assert not (tmp_path / "pwned").exists()

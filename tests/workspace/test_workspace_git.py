@@ -691,12 +691,12 @@ class TestLedgerFiles:
 
     def test_a_ledger_that_was_committed_is_no_input(self, repo: GitRepo) -> None:
         repo.write("l.db", "SQLite")
-        repo.write(".tallystick/plan", "x")
+        repo.write(".tallystick/ledger.db", "SQLite")
         repo.commit("By mistake")
         found = Workspace.find(str(repo.root), exclude=[str(repo.root / "l.db")])
         before = found.snapshot()
         repo.write("l.db", "SQLite, grown")
-        repo.write(".tallystick/plan", "y")
+        repo.write(".tallystick/ledger.db", "SQLite, grown")
         after = found.snapshot()
         assert after.fingerprint() == before.fingerprint()
         assert after.inputs_digest() == before.inputs_digest() == found.tree_snapshot("HEAD~").inputs_digest()

@@ -59,7 +59,7 @@ class GitHooks:
 
         Raises InputError outside git.
         """
-        printed = workspace.git.run("rev-parse", "--git-path", "hooks")
+        printed = workspace.git.start("rev-parse", "--git-path", "hooks", options=()).result()
         self.folder = os.path.join(workspace.root, os.fsdecode(printed.removesuffix(b"\n")))
         """Where git looks for hooks: `core.hooksPath`, else the repository's own folder."""
         self._workspace = workspace

@@ -61,22 +61,33 @@ def end_orphans() -> list[str]:
 def _end(find: Callable[[], list[_Process]]) -> list[str]:
     named: dict[int, str] = {}
     deadline = time.monotonic() + GRACE
-    number = signal.SIGTERM
-    while left := find():
+    while (left := find()) and time.monotonic() < deadline:
         for one in left:
-            if one.pid not in named or number == signal.SIGKILL:
-                named.setdefault(one.pid, f"{one.name} ({one.pid})")
-                try:
-                    os.kill(one.pid, number)
-                except OSError:
-                    continue
-        if time.monotonic() >= deadline + GRACE:
-            break  # not ours to end, or stuck in the kernel
-        if time.monotonic() >= deadline:
-            number = signal.SIGKILL
+            if one.pid not in named:
+                named[one.pid] = f"{one.name} ({one.pid})"
+                _send(one.pid, signal.SIGTERM)
         time.sleep(_STEP)
         _reap(named)
+    # Stopped first, so that none that goes on starting others gets away.
+    while left and time.monotonic() < deadline + GRACE:
+        stopped: set[int] = set()
+        while fresh := [one for one in left if one.pid not in stopped]:
+            for one in fresh:
+                named.setdefault(one.pid, f"{one.name} ({one.pid})")
+                _send(one.pid, signal.SIGSTOP)
+                stopped.add(one.pid)
+            left = find()
+        for one in left:
+            _send(one.pid, signal.SIGKILL)
+        time.sleep(_STEP)
+        _reap(named)
+        left = find()
     return list(named.values())
+
+
+def _send(pid: int, number: int) -> None:
+    with suppress(OSError):
+        os.kill(pid, number)
 
 
 def _reap(pids: dict[int, str]) -> None:

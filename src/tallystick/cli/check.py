@@ -92,7 +92,7 @@ def _supplied(case: Case, options: argparse.Namespace, seen: SeenHeads) -> tuple
     if not any(step.what in (RUN, WAIT) for step in planned):
         return judged(case, seen), []
     outcomes = _run(case, options, planned)
-    return judged(_now(case, options), seen), outcomes
+    return judged(_now(case), seen), outcomes
 
 
 def _run(case: Case, options: argparse.Namespace, planned: Sequence[Step]) -> list[Outcome]:
@@ -142,16 +142,16 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _now(case: Case, options: argparse.Namespace) -> Case:
+def _now(case: Case) -> Case:
     """The task as it stands now, on the same ledger."""
     from tallystick.clock import now
-    from tallystick.gate.case import Case, PendingPlan
+    from tallystick.gate.case import Case, KnownBase
 
     return Case(
         case.ledger,
         case.workspace,
         case.task_id,
-        plan=PendingPlan(case.workspace, base_rules(options)),
+        plan=KnownBase(case.plan.base),
         interrupted=interrupted,
         provenance=case.evidence.provenance,
         now=now(),

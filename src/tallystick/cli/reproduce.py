@@ -97,6 +97,7 @@ def _watched(case: Case, options: argparse.Namespace) -> tuple[Silent, Reruns]:
         tick=progress.tick,
         heard=progress.heard,
         provenance=case.evidence.provenance,
+        protected=case.plan.protected,
         keep_env=options.keep_env,
     )
     return progress, reruns

@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
     workspace = Workspace.find(os.getcwd(), exclude=ledger_files(options))
     report = _report_file(options.report, workspace)
     pending = workspace.start_snapshot()
-    planned = start_plan(workspace, options, needed=bool(options.criterion and not options.command))
+    planned = start_plan(workspace, options, needed=not options.command) if options.criterion else None
     try:
         ledger = open_ledger(options, write=True)
     except TallystickError as error:
@@ -88,7 +88,8 @@ def _run(options: argparse.Namespace) -> int:
             from tallystick.workspace.kept import keep_tree
 
             keep_tree(workspace, snapshot)
-        run = what_to_run(options, task_id, ledger, plan)
+        planless = plan is None and has_plan(workspace)
+        run = what_to_run(options, task_id, ledger, plan, planned=plan is not None or planless)
         run.cwd = None if options.command else workspace.root
         run.keep_env = options.keep_env
         if report is not None:
@@ -156,8 +157,13 @@ def plan_for(
     return planned.result(task_id, snapshot) if planned is not None else None
 
 
-def what_to_run(options: argparse.Namespace, task_id: str, ledger: Ledger, plan: PlanInForce | None) -> Run:
-    """The run that the options and the plan describe. Raises InputError where there is nothing to run."""
+def what_to_run(
+    options: argparse.Namespace, task_id: str, ledger: Ledger, plan: PlanInForce | None, *, planned: bool
+) -> Run:
+    """The run that the options and the plan describe. Raises InputError if there is nothing to run.
+
+    `planned`: the work tree has a plan, so that what the run leaves counts for other criteria.
+    """
     from tallystick.capture.run import Run
 
     criterion_id = require_id(options.criterion, "the criterion") if options.criterion else ""
@@ -172,7 +178,7 @@ def what_to_run(options: argparse.Namespace, task_id: str, ledger: Ledger, plan:
         criterion_id=criterion_id,
         phase_id=phase,
         timeout=options.timeout,
-        **bound_by(criterion, ledger, task_id, provenance(options, ledger), planned=plan is not None),
+        **bound_by(criterion, ledger, task_id, provenance(options, ledger), planned=planned),
     )
 
 

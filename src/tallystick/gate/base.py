@@ -15,7 +15,7 @@ from tallystick.gate.branches import (
     is_ref_name,
     local_refs,
     matches,
-    remote_refs,
+    remote_ref,
 )
 from tallystick.gate.plan import PLAN_FILE, Plan, read_plan
 from tallystick.gate.refs import read_refs
@@ -145,10 +145,10 @@ class PendingBase:
         assert event is not None, "it is CI"
         if not self._workspace.is_git or not commit:
             raise InputError("there is no commit here to judge", where=self._workspace.root, advice="check one out")
-        refs = self._default()
-        branch, tip = next(((ref, self._tip(ref)) for ref in refs if self._tip(ref)), ("", ""))
+        branch = self._default()
+        tip = self._tip(branch)
         if not tip:
-            raise self._missing(refs[-1])
+            raise self._missing(branch)
         plan = plans.at(tip)
         wanted = event.target or event.branch
         if wanted and wanted != branch_of(branch) and plan is not None and matches(wanted, plan.gate.base):
@@ -168,18 +168,19 @@ class PendingBase:
         tasks = (branch_of(branch),)
         return Base(found, branch, plan, word, tasks, tip=tip, before=plans.at(found), reviewed=reviewed)
 
-    def _default(self) -> tuple[str, ...]:
-        """The full names that the default branch can have here. Raises InputError if nothing says which it is."""
+    def _default(self) -> str:
+        """The full name of the default branch. Raises InputError if nothing says which it is."""
         rules, event = self._rules, self._rules.event
         if rules.named:
-            if not is_ref_name(rules.named) or rules.named.startswith("refs/tags/"):
-                raise InputError(f"{rules.named!r} is not the name of a branch", where="--base", advice="--base main")
-            return remote_refs(rules.named)
+            ref = remote_ref(rules.named)
+            if not is_ref_name(rules.named) or not ref.startswith("refs/remotes/"):
+                raise InputError(f"{rules.named!r} is not a branch of a remote", where="--base", advice="--base main")
+            return ref
         if event is not None and is_ref_name(event.default):
-            return (REMOTE + event.default,)
+            return REMOTE + event.default
         head = (self._refs or {}).get(_SYMBOLIC[0])
         if head is not None and head[1].startswith(REMOTE):
-            return (head[1],)
+            return head[1]
         raise InputError("nothing here says which branch is the default one", where="base", advice=_SYSTEMS_ADVICE)
 
     @staticmethod
@@ -267,11 +268,15 @@ class PendingBase:
     def _merge_base(self, commit: str, branch: str, tip: str) -> tuple[str, str]:
         if tip == commit:
             return commit, ""
-        printed = self._workspace.git.run("merge-base", commit, tip, ok=(0, 1, 128)).decode("ascii", "replace")
-        found = printed.split("\n", 1)[0].strip()
+        asked = ("merge-base", "--all", commit, tip)
+        found = self._workspace.git.run(*asked, ok=(0, 1, 128)).decode("ascii", "replace").split()
+        if len(found) == 1:
+            return found[0], ""
+        why = "no commit in common with {0} is here (a shallow clone?)"
         if found:
-            return found, ""
-        return tip, f"no commit in common with {branch} is here (a shallow clone?), so its newest is the base"
+            # The author chose the merges, and with them which of the two would tell what is his.
+            why = "it was merged with {0} crosswise, so no single commit is the merge base (rebase)"
+        return tip, f"{why.format(branch)}, so its newest is the base"
 
 
 class _Plans:

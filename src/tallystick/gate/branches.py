@@ -23,22 +23,20 @@ def is_pattern(name: str) -> bool:
     return "*" in name or "?" in name
 
 
-def remote_refs(name: str) -> tuple[str, ...]:
-    """The full names of the remote-tracking refs that a branch's name can stand for, the first one first.
+def remote_ref(name: str) -> str:
+    """The full name of the remote-tracking ref that a branch's name stands for: one of `origin`.
 
-    `origin/x` is branch `x` of `origin`. A full ref name stands for itself.
+    `origin/x` is branch `x` of `origin`, too. A full ref name stands for itself.
     """
-    if name.startswith("refs/"):
-        return (name,)
-    if name.startswith("origin/"):
-        return (f"refs/remotes/{name}",)
-    other = (f"refs/remotes/{name}",) if "/" in name else ()
-    return (*other, REMOTE + name)
+    return name if name.startswith("refs/") else f"refs/remotes/{name}" if name.startswith("origin/") else REMOTE + name
 
 
 def local_refs(name: str) -> tuple[str, ...]:
-    """`remote_refs`, and the local branch of that name."""
-    return remote_refs(name) if name.startswith("refs/") else (*remote_refs(name), LOCAL + name)
+    """The full names that a branch's name can stand for at home, the first one first."""
+    if name.startswith(("refs/", "origin/")):
+        return (remote_ref(name),)
+    other = (f"refs/remotes/{name}",) if "/" in name else ()
+    return (*other, remote_ref(name), LOCAL + name)
 
 
 def branch_of(ref: str) -> str:

@@ -11,7 +11,7 @@ from tallystick.gate.plan import PLAN_FILE, Plan, read_plan
 from tallystick.gate.products import known_products
 from tallystick.gate.subject import InFront
 from tallystick.gate.versions import VersionCommands
-from tallystick.gate.weakening import Weakening, in_force, weakened
+from tallystick.gate.weakening import Weakening, in_force, loosened_for_others, weakened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class PlanInForce:
     """The plan that holds for a task: the base's, and what the work tree's adds."""
 
-    __slots__ = ("base", "task", "tree", "weakened", "whole")
+    __slots__ = ("base", "loosened", "task", "tree", "weakened", "whole")
 
     def __init__(self, task_id: str, tree: Plan | None, base: Base) -> None:
         self.base = base
@@ -42,6 +42,8 @@ class PlanInForce:
         self.whole = in_force(base.plan, tree, before)
         self.task: TaskPlan = self.whole.for_task(task_id)
         self.weakened: list[Weakening] = weakened(base.plan, tree, task_id, before)
+        self.loosened: list[str] = loosened_for_others(base.plan, tree, task_id, before)
+        """What judges others less strictly once the tree's plan is merged."""
 
     def accept(self, evidence: Evidence, in_front: InFront) -> Vouched:
         """Let the tree's version of each criterion hold whose every weakening a trusted key approved."""
@@ -53,13 +55,20 @@ class PlanInForce:
         return vouched
 
     def _accept(self, approved: Callable[[Weakening], bool]) -> None:
-        refused = {one.criterion for one in self.weakened if not approved(one)}
-        accepted = {one.criterion for one in self.weakened if one.criterion} - refused
+        accepted = {one.criterion for one in self.weakened if one.criterion}
+        theirs = (self.tree or Plan()).for_task(self.task.task_id)
+        # All that it asks less than the base, and not only what the work made weaker, has to be approved.
+        weaker = weakened(self.base.plan, self.tree, self.task.task_id)
+        accepted -= {one.criterion for one in weaker if not approved(one)}
         if not accepted:
             return
-        theirs = (self.tree or Plan()).for_task(self.task.task_id)
         kept = [theirs.criterion(one.id) if one.id in accepted else one for one in self.task.criteria]
         self.task = self.task.replace(criteria=tuple(one for one in kept if one is not None))
+
+    @property
+    def protected(self) -> tuple[str, ...]:
+        """The patterns of files that the base protects."""
+        return self.whole.gate.protect if self.base.plan is not None and self.base.commit else ()
 
     @property
     def known(self) -> bool:
@@ -85,6 +94,24 @@ class PendingPlan:
         return PlanInForce(task_id, tree, self._base.result(snapshot.commit, tree, data, changed=changed))
 
 
+class KnownBase:
+    """A base that was found already: the tree's plan is read as it is now, the base's is not looked for again.
+
+    What a check runs could have moved the refs that name it.
+    """
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+
+    def discard(self) -> None:
+        """Nothing is under way."""
+
+    def result(self, task_id: str, snapshot: Snapshot) -> PlanInForce:
+        """See `PendingPlan.result`."""
+        data = snapshot.read(PLAN_FILE)
+        return PlanInForce(task_id, None if data is None else read_plan(data), self._base)
+
+
 def _blob_id(content: bytes) -> str:
     """The id that git gives it where no filter changes it; else the base's plan is read, which is only slower."""
     from hashlib import sha1
@@ -102,7 +129,7 @@ class Case:
         task_id: str,
         *,
         snapshot: PendingSnapshot | None = None,
-        plan: PendingPlan,
+        plan: PendingPlan | KnownBase,
         interrupted: Callable[[Attempt], bool],
         provenance: Provenance,
         now: str,
@@ -129,8 +156,8 @@ class Case:
 
             require_uncommitted(self.snapshot)
         self.plan = plan.result(task_id, self.snapshot)
-        products = known_products(ledger, self.evidence, self.snapshot)
-        versions = VersionCommands(self.plan.base.plan, workspace.root, all_of_them=runs)
+        products = known_products(ledger, self.evidence, self.snapshot, protected=self.plan.protected)
+        versions = VersionCommands(self.plan.base.plan, self.snapshot, all_of_them=runs)
         self.content = ContentInFront(workspace, self.snapshot, products, versions)
         self.is_interrupted = interrupted
         """Tells of a run without an end whether it can no longer come to one."""
@@ -222,9 +249,8 @@ class Case:
     @property
     def protected(self) -> list[str]:
         """The files that the base protects and that are not as they are there."""
-        base = self.plan.base
-        patterns = self.plan.whole.gate.protect
-        if base.plan is None or not patterns or not base.commit:
+        patterns = self.plan.protected
+        if not patterns:
             return []
         if self._protected is None:
             from tallystick.workspace import changed_paths
@@ -232,6 +258,17 @@ class Case:
             found = changed_paths(self.workspace, (self.plan.base.commit, {}), self.snapshot, patterns) or []
             self._protected = [described(change.path, change.how, change.was) for change in found]
         return self._protected
+
+    @property
+    def protected_since(self) -> list[str]:
+        """The protected files that the base changed since the work left it."""
+        base, patterns = self.plan.base, self.plan.protected
+        if not patterns or base.tip == base.commit:
+            return []
+        from tallystick.workspace import changed_states
+
+        with self.workspace.tree_snapshot(base.tip) as newest:
+            return sorted(changed_states(self.workspace, base.commit, newest, patterns))
 
     def base_snapshot(self) -> Snapshot:
         """The content of the base."""

@@ -109,7 +109,7 @@ class Bounds:
             evidence = Evidence(self.ledger, self.task_id, self.provenance)
             position = evidence.own.head.position if evidence.own else 0
             known = self._products = _OwnProducts(self.task_id, self.provenance, position, evidence.products())
-        return known_products(self.ledger, known, *snapshots)
+        return known_products(self.ledger, known, *snapshots, protected=self.plan.protected)
 
     def append(self, entry: Entry, *, after: int | None = None) -> Head:
         """Append an entry of ours, `after` a position where one is given."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tallystick.gate.content import pathspecs
 from tallystick.gate.freshness import FLAKY, PASS, is_its_command
-from tallystick.gate.grades import Grade
 from tallystick.gate.weakening import Weakening
 
 TYPE_CHECKING = False
@@ -27,15 +26,14 @@ def shrunken(case: Case) -> list[Weakening]:
 
 
 def _compared(case: Case, state: CriterionState) -> Iterator[Weakening]:
-    deciding = [state.deciding]
-    if state.criterion.grade > Grade.OBSERVED:
-        # The newest run counts against it even if a better grade lets an older one decide.
-        deciding.append(case.state(state.criterion.replace(grade=Grade.OBSERVED)).deciding)
+    # The newest run speaks against it even if its grade lets an older one decide.
+    runs = {id(one): one for one in (state.deciding, state.newest) if one is not None and one.watched}
+    if not runs:
+        return
     watched = list(_watched(case, state))
     found = (
         weakening
-        for now in deciding
-        if now is not None and now.watched
+        for now in runs.values()
         for weakening in weaker_than(case, state.criterion, now, [one for one in watched if one is not now])
     )
     yield from dict.fromkeys(found)

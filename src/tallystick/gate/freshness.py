@@ -37,8 +37,8 @@ class CriterionState(Frozen):
     """What is known about a criterion, for what is in front of it."""
 
     __slots__ = FIELDS = (
-        "criterion", "state", "ok", "grade", "reason", "deciding", "changed", "changed_paths", "passes", "fails",
-        "unfalsified",
+        "criterion", "state", "ok", "grade", "reason", "deciding", "newest", "changed", "changed_paths", "passes",
+        "fails", "unfalsified",
     )  # fmt: skip
 
     criterion: Criterion
@@ -52,6 +52,8 @@ class CriterionState(Frozen):
     """Why it stands so, in a line."""
     deciding: Attempt | None
     """The attempt that decides: the newest that counts; for `stale` the newest there is."""
+    newest: Attempt | None
+    """The newest result of a watched run on this content, whatever its grade."""
     changed: tuple[str, ...]
     """For `stale`: which files changed since, and how, such as `src/a.py (modified)`."""
     changed_paths: tuple[str, ...]
@@ -62,15 +64,15 @@ class CriterionState(Frozen):
     unfalsified: bool
     """Whether no attempt on it ever failed in the ledger: nobody has seen that it can."""
 
-    def __init__(self, **fields: Any) -> None:
-        for name in self.FIELDS:
-            set_once(self, name, fields[name])
+    def __init__(self, *, newest: Attempt | None = None, **fields: Any) -> None:
+        for name, value in {**fields, "newest": newest}.items():
+            set_once(self, name, value)
 
 
 class _Standing:
     """A criterion's attempts, sorted by what they say about the content in front of it."""
 
-    __slots__ = ("current", "cut_short", "elsewhere", "open", "refused", "weak")
+    __slots__ = ("current", "cut_short", "elsewhere", "newest", "open", "refused", "weak")
 
     def __init__(self) -> None:
         self.current: list[tuple[Attempt, str]] = []
@@ -85,6 +87,8 @@ class _Standing:
         """Results of the command on other content, with why they do not count here."""
         self.refused: list[Attempt] = []
         """Results of another command."""
+        self.newest: Attempt | None = None
+        """The newest result of a watched run on this content."""
 
     @property
     def passes(self) -> int:
@@ -138,6 +142,7 @@ def judge_criterion(criterion: Criterion, attempts: Sequence[Attempt], bench: Be
         grade=deciding.grade if deciding is not None and deciding.kind == "result" else None,
         reason=reason + _not_asked(criterion, deciding, bench.content),
         deciding=deciding,
+        newest=standing.newest,
         changed=named,
         changed_paths=tuple(path for change in changed for path in (change.was, change.path) if path) or named,
         passes=standing.passes,
@@ -209,6 +214,8 @@ def _count(standing: _Standing, criterion: Criterion, one: Attempt, bench: Bench
     if one.cut_short:
         standing.cut_short.append(one)
         return
+    if one.watched and standing.newest is None:
+        standing.newest = one
     failure = bench.failure(criterion, one)
     if failure or one.grade >= criterion.grade:
         standing.current.append((one, failure))

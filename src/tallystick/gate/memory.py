@@ -11,6 +11,7 @@ import os
 from hashlib import sha256
 
 from tallystick.errors import NotFoundError
+from tallystick.pipeline import may_be_ci, pipeline_of, says_ci
 from tallystick.stores.base import Head
 
 TYPE_CHECKING = False
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tallystick.ledger import Ledger
-
-PIPELINES = (
-    "GITHUB_RUN_ID", "CI_PIPELINE_ID", "CIRCLE_WORKFLOW_ID", "BUILDKITE_BUILD_ID", "BUILD_BUILDID", "BUILD_TAG",
-)  # fmt: skip
-"""What CI calls the pipeline that runs. The next one begins with another ledger in the same folder, and may."""
 
 
 def state_folder(environ: Mapping[str, str]) -> str:
@@ -35,13 +31,20 @@ def state_folder(environ: Mapping[str, str]) -> str:
     return os.path.join(home, "tallystick", "heads") if os.path.isabs(home) else ""
 
 
+def _pipeline(environ: Mapping[str, str]) -> str:
+    """What CI calls the run; the next one begins with another ledger in the same folder, and may."""
+    if not may_be_ci(environ) or not says_ci(environ):
+        return ""
+    pipeline = pipeline_of(environ)
+    return f"{pipeline.system} {pipeline.run} {pipeline.attempt}" if pipeline is not None else ""
+
+
 class SeenHeads:
     """The heads seen of one ledger, known by where it is."""
 
     def __init__(self, place: str, environ: Mapping[str, str]) -> None:
         self._place = place
-        pipeline = next(filter(None, map(environ.get, PIPELINES)), "") if environ.get("CI") else ""
-        name = sha256(f"{place}\n{pipeline}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        name = sha256(f"{place}\n{_pipeline(environ)}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
         folder = state_folder(environ)
         self._path = os.path.join(folder, f"{name}.json") if folder else ""
         self._tasks = self._read()

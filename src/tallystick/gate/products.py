@@ -9,7 +9,7 @@ from tallystick.workspace.paths import path_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Protocol
 
     from tallystick.gate.provenance import Provenance
@@ -32,13 +32,16 @@ ENTRIES = 32
 """How many of their newest entries."""
 
 
-def known_products(ledger: Ledger | None, evidence: OwnProducts, *snapshots: Snapshot) -> Products:
-    """What runs left, as far as it may lie in some content.
+def known_products(
+    ledger: Ledger | None, evidence: OwnProducts, *snapshots: Snapshot, protected: Sequence[str] = ()
+) -> Products:
+    """What runs left, as far as it may lie in some content; never a file that one of the `protected` patterns matches.
 
     Other tasks of the ledger share the work tree: what their runs left stays there when the branch is switched. They
     are looked at only where there are untracked files that this task's own runs did not leave.
     """
-    own = evidence.products()
+    guarded = {path for snapshot in snapshots for path in snapshot.paths(protected)} if protected else ()
+    own = {path: blobs for path, blobs in evidence.products().items() if path not in guarded}
     if ledger is None:
         return Products(own)
     unknown: set[bytes] = set()
@@ -48,7 +51,8 @@ def known_products(ledger: Ledger | None, evidence: OwnProducts, *snapshots: Sna
     if not unknown:
         return Products(own)
     elsewhere = products_of(_others(ledger, evidence.task_id), evidence.provenance)
-    return Products(own, {path: blobs for path, blobs in elsewhere.items() if path_bytes(path) in unknown})
+    shared = {path: blobs for path, blobs in elsewhere.items() if path_bytes(path) in unknown and path not in guarded}
+    return Products(own, shared)
 
 
 def _others(ledger: Ledger, task_id: str) -> Iterator[SessionHistory]:

@@ -42,6 +42,8 @@ class Provenance(Frozen):
             return "it was not recorded by a CI run"
         if dict(told) == self.pipeline.as_dict():
             return ""
+        if told.get("run") == self.pipeline.run and told.get("system") == self.pipeline.system:
+            return "it was recorded by another attempt of this CI run: rerun all its jobs"
         return "it was recorded by another CI run"
 
     def advice(self) -> str:

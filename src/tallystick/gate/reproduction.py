@@ -134,7 +134,9 @@ class Reproduction:
             content = self._case.workspace.tree_snapshot(name)
         except NotFoundError:
             return False
-        left_out = known_products(self._case.ledger, self._case.evidence, content).left_out(content)
+        left_out = known_products(
+            self._case.ledger, self._case.evidence, content, protected=self._case.plan.protected
+        ).left_out(content)
         return content.inputs_digest(attempt.patterns, without=left_out) == attempt.inputs
 
     def _fresh(self, attempt: Attempt) -> Workspace | None:
@@ -153,7 +155,9 @@ class Reproduction:
     def _holds_inputs(self, attempt: Attempt) -> bool:
         assert self._worktree is not None
         with self._worktree.workspace.snapshot() as content:
-            left_out = known_products(self._case.ledger, self._case.evidence, content).left_out(content)
+            left_out = known_products(
+                self._case.ledger, self._case.evidence, content, protected=self._case.plan.protected
+            ).left_out(content)
             return content.inputs_digest(attempt.patterns, without=left_out) == attempt.inputs
 
     def _once(self, repeated: Repeated, workspace: Workspace) -> None:
@@ -254,7 +258,9 @@ class Falsification:
 
         patterns, case = pathspecs(self.criterion.inputs), self._case
         with made.workspace.snapshot() as content:
-            left_out = known_products(case.ledger, case.evidence, content).left_out(content)
+            left_out = known_products(case.ledger, case.evidence, content, protected=case.plan.protected).left_out(
+                content
+            )
             if content.inputs_digest(patterns, without=left_out) != case.content.digest(patterns):
                 return
         if revert:

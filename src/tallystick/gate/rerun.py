@@ -60,6 +60,7 @@ class Reruns:
         tick: Callable[[], None] = lambda: None,
         heard: Callable[[Criterion, bytes], None] = lambda _criterion, _output: None,
         provenance: Provenance,
+        protected: Sequence[str],
         keep_env: Sequence[str] = (),
     ) -> None:
         self._ledger = ledger
@@ -69,6 +70,7 @@ class Reruns:
         self._tick = tick
         self._heard = heard
         self._provenance = provenance
+        self._protected = protected
         self._keep_env = keep_env
         self._stops = 0
 
@@ -168,7 +170,10 @@ class Reruns:
             self._ledger.append(self._task_id, entry)
 
     def _products(self, *snapshots: Snapshot) -> Products:
-        return known_products(self._ledger, Evidence(self._ledger, self._task_id, self._provenance), *snapshots)
+        return known_products(self._ledger, self._evidence(), *snapshots, protected=self._protected)
+
+    def _evidence(self) -> Evidence:
+        return Evidence(self._ledger, self._task_id, self._provenance)
 
     def _in_thread(self, work: Callable[[RunControl], Any]) -> Any:
         """What `work` returns or raises, from a thread of its own: this one looks after signals."""

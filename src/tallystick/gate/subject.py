@@ -61,9 +61,8 @@ class InFront:
     def protected(self) -> tuple[File, ...]:
         """The files that the base protects and that differ from the merge base, by path."""
         if self._protected is None:
-            base, patterns = self._plan.base, self._plan.whole.gate.protect
-            known = base.plan is not None and base.commit and patterns
-            self._protected = self._changed(patterns) if known else ()
+            patterns = self._plan.protected
+            self._protected = self._changed(patterns) if patterns else ()
         return self._protected
 
     def changes(self) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tallystick.stores.base import Head
 
 OPEN, SHUT = "open", "shut"
+NAMED = 3
 
 
 class Verdict(Frozen):
@@ -120,12 +121,23 @@ def judge(case: Case, policy: Policy, *, at: str, watched_by_ci: bool, checkpoin
     )
 
 
+def _listed(words: list[str]) -> str:
+    more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
+    return f"{', '.join(words[:NAMED])}{more}"
+
+
 def _advice(case: Case, watched_by_ci: bool) -> list[str]:
     reasons = []
     if case.plan.base.plan is None:
         reasons.append("no base yet: no protected commit has a plan, so the work tree's own is used")
     if case.plan.base.word:
         reasons.append(case.plan.base.word)
+    if since := case.protected_since:
+        reasons.append(
+            f"the base changed protected files since: {_listed(since)}; rebase, or judge what the merge makes"
+        )
+    if case.plan.loosened:
+        reasons.append(f"once merged, this change asks less of others: {_listed(case.plan.loosened)}")
     if said := case.evidence.provenance.advice():
         reasons.append(said)
     if not watched_by_ci:

@@ -69,6 +69,26 @@ def weakened(base: Plan | None, tree: Plan | None, task_id: str, before: Plan | 
     return found + [Weakening("", "phase removed", phase) for phase in lost]
 
 
+def loosened_for_others(base: Plan | None, tree: Plan | None, task_id: str, before: Plan | None = None) -> list[str]:
+    """What of the tree's plan judges others less strictly once it is merged, each in a few words.
+
+    It does not concern the task itself, so it is no weakening of that; whoever reviews the change should see it.
+    """
+    if base is None:
+        return []
+    tree, before = tree or Plan(), base if before is None else before
+    found = []
+    others = [other for other in base.tasks if other != task_id]
+    for other in (*others, "\0"):  # a task that no plan names has the standing criteria
+        found += [str(one) for one in weakened(base, tree, other, before)]
+    own = {str(one) for one in weakened(base, tree, task_id, before)}
+    if tree.gate != before.gate and tree.gate != base.gate:
+        found.append("[gate]")
+    changed = [name for name, key in tree.keys.items() if before.keys.get(name) != key != base.keys.get(name)]
+    found += [f"[keys] {name}" for name in changed]
+    return [one for one in dict.fromkeys(found) if one not in own]
+
+
 def in_force(base: Plan | None, tree: Plan | None, before: Plan | None = None) -> Plan:
     """The base's plan and what the tree's adds; of a criterion in both, the tree's if it is nowhere weaker.
 

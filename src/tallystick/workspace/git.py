@@ -30,10 +30,11 @@ _NOT_INHERITED = frozenset(
     )
 )  # fmt: skip
 
-# A monitor may be wrong, and it and a split index write below .git; the rest is work for nothing here.
+# A monitor may be wrong, and it and a split index write below .git; hooks may be the tree's own; the rest is work for
+# nothing here.
 _OPTIONS = (
     "core.fsmonitor=", "core.splitIndex=false", "core.untrackedCache=false", "index.skipHash=true",
-    "core.trustctime=true", "core.checkStat=default",
+    "core.trustctime=true", "core.checkStat=default", "core.hooksPath=/dev/null",
 )  # fmt: skip
 
 
@@ -60,9 +61,9 @@ class Git:
         """The same, on a scratch index."""
         return Git(self.root, self.objects, index=index, explicit=self.explicit)
 
-    def start(self, *args: str, stdin: bytes | None = None) -> Child:
-        """`git ARGS`, started in the background."""
-        options = [word for option in _OPTIONS for word in ("-c", option)]
+    def start(self, *args: str, stdin: bytes | None = None, options: Iterable[str] = _OPTIONS) -> Child:
+        """`git ARGS`, started in the background. `options`: settings that go before the user's."""
+        options = [word for option in options for word in ("-c", option)]
         return Child(["git", "-C", self.root, *options, *args], self._environment(), stdin, where=self.root)
 
     def run(self, *args: str, stdin: bytes | None = None, ok: Iterable[int] = (0,)) -> bytes:

@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tallystick.workspace.excludes import LocalIgnoreRules
     from tallystick.workspace.git import Child
+    from tallystick.workspace.hidden import Hidden
     from tallystick.workspace.index import Index
     from tallystick.workspace.repository import Repository
     from tallystick.workspace.snapshot import State
@@ -88,7 +89,12 @@ class PendingGitSnapshot(PendingSnapshot):
             raise GitError(str(error), where=self._repository.root) from None
         hidden = self._repository.hidden
         self._committed = {line.path for line in status.lines if line.committed[0] and line.path in hidden.paths}
-        return status.commit, [line for line in status.lines if line.path not in hidden]
+        return status.commit, [line for line in status.lines if not self._never_counts(line, hidden)]
+
+    @staticmethod
+    def _never_counts(line: Line, hidden: Hidden) -> bool:
+        """A file of the ledger's, or one beside it that git does not know; what a commit brings there is content."""
+        return line.path in hidden.paths or (line.untracked and line.path in hidden)
 
     def start_inner(self, lines: list[Line]) -> dict[bytes, PendingGitSnapshot]:
         """The submodules, and repositories that are not submodules yet, all of them begun."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 
+from tallystick.location import FILE as LEDGER_FILE
 from tallystick.workspace.location import OWN_FOLDER
 from tallystick.workspace.scratch import PREFIX, temporary_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_USUAL = tuple(
+    os.fsencode(f"{OWN_FOLDER}/{LEDGER_FILE}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", "-lock")
+)
 
 
 class Hidden:
@@ -22,9 +28,8 @@ class Hidden:
         self.absolute = tuple(map(_real, absolute))
         """The files to hide, by their absolute paths, with no symbolic link in the folder."""
         inside = (_below(root, path) for path in self.absolute)
-        self.paths = frozenset(path for path in inside if path)
-        """Those of them that lie below the root, and our own folder (with a `/` at its end)."""
-        self.paths |= {os.fsencode(OWN_FOLDER) + b"/"}
+        self.paths = frozenset((*(path for path in inside if path), *_USUAL))
+        """Those of them that lie below the root, and a ledger's in its usual place there."""
         scratch = _below(root, os.path.join(os.path.realpath(temporary_folder()), PREFIX))
         self._prefixes = (os.fsencode(OWN_FOLDER) + b"/", *([scratch] if scratch else []))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from tallystick.errors import InputError, NotFoundError
+from tallystick.location import owns
 
 OWN_FOLDER = ".tallystick"
 """The folder of a ledger. It never counts as content."""
@@ -122,6 +123,8 @@ def _told_by_environment(folder: str) -> Location | None:
 
 def _plain_root(folder: str) -> str:
     for root in _upwards(folder):
+        if not owns(root):
+            break
         if os.path.isdir(os.path.join(root, OWN_FOLDER)) or os.path.isfile(os.path.join(root, "tallystick.toml")):
             return root
     return folder
