@@ -7,12 +7,13 @@ import sys
 
 from tallystick.chance import Salts
 from tallystick.clock import format_time, now, parse_time
-from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
+from tallystick.errors import InputError, NotFoundError, TamperedError
 from tallystick.location import find_ledger, place_for_new
 from tallystick.model.entry import Entry
 from tallystick.model.header import Header, decode_header
 from tallystick.model.record import PARTS, SALT_BYTES, SALTS_BYTES, record_decoder, seal
 from tallystick.model.session import Replayer, Rules, Session, state_of
+from tallystick.model.spelling import closed
 from tallystick.opening import open_store
 from tallystick.proof.merkle import read_root
 from tallystick.recorded import Recorded, State, StoredTree, Watched, open_row
@@ -396,11 +397,7 @@ class Ledger:
         raise_first(faults)
         for one in verified:
             if one.closed:
-                raise StoreUnavailableError(
-                    "a later version wrote to this session, so this one gives no verdict",
-                    where=one.task_id,
-                    advice="upgrade tallystick",
-                )
+                raise closed(one.task_id)
         return verified
 
     def inspect(

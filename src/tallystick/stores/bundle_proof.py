@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallystick.errors import CheckFailedError, InputError
 from tallystick.model.frozen import Frozen, set_once
+from tallystick.model.jsontext import SAFE_INTEGER
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.encoding import quoted
 from tallystick.proof.head_proof import HeadProof
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from tallystick.proof.checkpoint import CheckpointLeaf
     from tallystick.stores.bundle_lines import Lines
 
 
@@ -57,6 +59,22 @@ def require_own(checkpoint: Checkpoint, ledger_id: str) -> None:
         raise CheckFailedError("the checkpoint has lines behind its root, and those of ledgers have none")
 
 
+def require_epoch(leaf: CheckpointLeaf, checkpoint: Checkpoint, ledger_id: str) -> None:
+    """Check that an epoch which the leaf begins is the checkpoint's, and comes after an earlier one of this ledger.
+
+    Raises CheckFailedError, and InputError for more checkpoints than can be counted the same everywhere.
+    """
+    if checkpoint.size > SAFE_INTEGER:
+        raise InputError(f"no ledger has {checkpoint.size} checkpoints")
+    if leaf.after is None:
+        return
+    epoch = epoch_of(checkpoint.origin, ledger_id)
+    if leaf.epoch != epoch:
+        raise CheckFailedError(f"its leaf begins epoch {leaf.epoch}, and the checkpoint is of epoch {epoch}")
+    if not 0 < epoch_of(leaf.after.origin, ledger_id) < epoch:
+        raise CheckFailedError(f"its leaf begins an epoch after one of another log: {quoted(leaf.after.origin)}")
+
+
 def proof_fields(proof: HeadProof, since: Since | None) -> dict[str, Any]:
     """The second line of a bundle."""
     fields: dict[str, Any] = {"absent": True}
@@ -87,6 +105,8 @@ def read_proof(lines: Lines, line: dict[str, Any], task_id: str, *, absent: bool
         tlog.path,
         str(tlog.checkpoint),
     )
+    if proof.map_proof.other is not None and proof.map_proof.other[1] > SAFE_INTEGER:
+        raise lines.wrong("the position in the map proof is no count")
     since = _read_since(lines, fields["since"]) if "since" in fields else None
     lines.require_spelled(proof_fields(proof, since))
     return proof, since
