@@ -132,7 +132,13 @@ class VerifierKey(Frozen):
         """
         if self.key_type == ED25519:
             return text.encode()
-        checkpoint = Checkpoint.parse(text)
+        try:
+            checkpoint = Checkpoint.parse(text)
+        except InputError:
+            raise InputError(
+                f"a key of type 0x{self.key_type:02x} signs checkpoints and nothing else",
+                advice="use an Ed25519 key for this",
+            ) from None
         if self.key_type == ED25519_COSIGNATURE:
             return cosignature_v1_message(timestamp, text)
         return cosigned_message(self.name, timestamp, checkpoint.origin, checkpoint.size, checkpoint.root)

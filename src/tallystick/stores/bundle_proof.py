@@ -46,6 +46,7 @@ class Since(Frozen):
         old = self.checkpoint()
         if not 0 < epoch_of(old.origin, ledger_id) <= epoch_of(new.origin, ledger_id):
             raise CheckFailedError(f"the older checkpoint is of another log: {quoted(old.origin)}")
+        _require_plain(old)
         if not old.size:
             raise InputError("the older checkpoint is of an empty log, which every log extends")
         verify_consistency(old.size, old.root, new.size, new.root, self.path)
@@ -55,6 +56,10 @@ def require_own(checkpoint: Checkpoint, ledger_id: str) -> None:
     """Raises CheckFailedError where the checkpoint is not one that a key of this ledger signs."""
     if not epoch_of(checkpoint.origin, ledger_id):
         raise CheckFailedError(f"the checkpoint is that of another ledger: {quoted(checkpoint.origin)}")
+    _require_plain(checkpoint)
+
+
+def _require_plain(checkpoint: Checkpoint) -> None:
     if checkpoint.extensions:
         raise CheckFailedError("the checkpoint has lines behind its root, and those of ledgers have none")
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from hashlib import sha256
+from itertools import chain
 
 from tallystick.errors import InputError
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.jsontext import compact
-from tallystick.proof.note import SignedNote, sign
+from tallystick.proof.note import SignedNote, UnsignedError, sign
 from tallystick.stores.checkpoints import origin_of
 
 TYPE_CHECKING = False
@@ -64,16 +65,17 @@ class Statement(Frozen):
         set_once(self, "note", note)
 
     def signers(self, keys: Iterable[VerifierKey]) -> list[VerifierKey]:
-        """Which of the keys signed it, whatever name they signed under. Raises CheckFailedError for a bad one."""
-        found = []
-        for key in keys:
-            for signature in self.note.signatures:
-                named = key.replace(name=signature.name)
-                if named.key_id == signature.key_id:
-                    named.verify(self.note.text, signature.signature)
-                    found.append(key)
-                    break
-        return found
+        """Which of the keys signed it, under the name of this statement's ledger or their own.
+
+        Name and id together tell whose a signature is, and every one that is a key's is verified. Raises
+        CheckFailedError if any of those does not hold.
+        """
+        known = {key: (key.replace(name=origin_of(self.ledger_id)), key) for key in keys}
+        try:
+            verified = {one.key for one in self.note.verify({*chain.from_iterable(known.values())})}
+        except UnsignedError:
+            return []
+        return [key for key, named in known.items() if not verified.isdisjoint(named)]
 
 
 def weakening_digest(fields: Mapping[str, Any]) -> str:
