@@ -633,30 +633,28 @@ function exactly(fields, names) {
 }
 
 class Lines {
-  constructor(text) {
-    this.text = text;
+  constructor(bytes) {
+    this.bytes = bytes;
     this.place = 0;
   }
 
   next() {
-    if (this.place >= this.text.length) throw malformed("it ends too early");
-    const end = this.text.indexOf("\n", this.place);
+    if (this.place >= this.bytes.length) throw malformed("it ends too early");
+    const end = this.bytes.indexOf(0x0a, this.place);
     if (end < 0) throw malformed("it ends within a line");
-    const line = this.text.slice(this.place, end);
+    if (end - this.place >= LINE_LIMIT) throw malformed("a line is too long");
+    const line = decode(this.bytes.subarray(this.place, end), "a line");
     this.place = end + 1;
     return parseLine(line);
   }
 
   end() {
-    if (this.place !== this.text.length) throw malformed("something stands behind the end");
+    if (this.place !== this.bytes.length) throw malformed("something stands behind the end");
   }
 }
 
 // JSON.parse takes the last of keys that stand twice; written again without white space the text must be the same.
 function parseLine(line) {
-  if (line.length >= LINE_LIMIT || (line.length > LINE_LIMIT / 3 && sizeOf(line) >= LINE_LIMIT)) {
-    throw malformed("a line is too long");
-  }
   let fields;
   try {
     fields = JSON.parse(line);
@@ -719,7 +717,7 @@ function spelledFields(fields, names, text) {
   const parts = [];
   for (const name of names.filter((one) => has(fields, one))) {
     const value = fields[name];
-    if (name === "erases") parts.push(`"erases":${JSON.stringify(value)}`);
+    if (name === "erases") parts.push(`"erases":[${fields.erasedAt},${JSON.stringify(value[1])}]`);
     else if (NUMBERS.includes(name)) parts.push(`"${name}":${digitsOf(name, text)}`);
     else if (value === "") throw malformed(`${name} is empty`);
     else parts.push(`"${name}":${quoted(value)}`);
@@ -761,7 +759,8 @@ export async function verifyBundle(given, options = {}) {
   return guarded(async () => {
     const odd = Object.keys(options).find((name) => !OPTIONS.includes(name));
     if (odd !== undefined) throw malformed(`there is no option ${odd}: there are ${OPTIONS.join(", ")}`);
-    return verify(asText(given, "it"), await readOptions(options));
+    const bytes = typeof given === "string" ? encoder.encode(asText(given, "it")) : given;
+    return verify(new Lines(bytes), await readOptions(options));
   });
 }
 
@@ -819,8 +818,7 @@ function parseBound(given) {
   return { time };
 }
 
-async function verify(text, { trusted, bound }) {
-  const lines = new Lines(text);
+async function verify(lines, { trusted, bound }) {
   const first = lines.next();
   if (!has(first, "bundle")) throw malformed("this is no bundle");
   if (first.bundle !== 1) throw malformed("a later version wrote it");

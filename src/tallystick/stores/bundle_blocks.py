@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 ERASED, OMITTED = "erased", "omitted"
+MARK = "-"
+"""What stands for a mark among digests: nothing that a record says counts as one."""
 
 
 class _Part(msgspec.Struct, gc=False):
@@ -128,17 +130,19 @@ class _Marks:
         if given.count(None) == len(given):
             return not any(said)
         found = [
-            sha256(one.salt + one.data).hexdigest() if one.__class__ is _Part else ("" if one is None else one)
+            sha256(one.salt + one.data).hexdigest() if one.__class__ is _Part else ("" if one is None else MARK)
             for one in given
         ]
-        if found == said:
+        if found == said and MARK not in said:
             return True
-        for position, (has, says) in enumerate(zip(found, said, strict=True), self._position):
-            if has == says:
+        for position, (has, says, mark) in enumerate(zip(found, said, given, strict=True), self._position):
+            if has != MARK:
+                if has != says:
+                    return False
                 continue
-            if not is_digest(says) or has not in (ERASED, OMITTED):
+            if not is_digest(says) or mark not in (ERASED, OMITTED):
                 return False
-            if has == ERASED:
+            if mark == ERASED:
                 self.missing.append((position, part))
             else:
                 self.omitted += 1

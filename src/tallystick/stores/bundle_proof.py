@@ -6,7 +6,7 @@ from tallystick.errors import CheckFailedError, InputError
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.jsontext import SAFE_INTEGER
 from tallystick.proof.checkpoint import Checkpoint
-from tallystick.proof.encoding import quoted
+from tallystick.proof.encoding import quoted, require_hash
 from tallystick.proof.head_proof import HeadProof
 from tallystick.proof.headmap import MapProof
 from tallystick.proof.merkle import verify_consistency
@@ -130,6 +130,6 @@ def _read_since(lines: Lines, fields: object) -> Since:
 
 def _from_hex(lines: Lines, value: object, what: str) -> bytes:
     try:
-        return bytes.fromhex(value)  # type: ignore[arg-type]
+        return require_hash(bytes.fromhex(value), what)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise lines.wrong(f"{what} is not hex") from None
