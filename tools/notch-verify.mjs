@@ -814,7 +814,7 @@ function parseBound(given) {
   if (text.includes("\n")) return { kept: parseCheckpoint(parseNote(text).text) };
   const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?Z$/.exec(text);
   const time = match ? `${match[1]}.${(match[2] ?? "").padEnd(6, "0")}Z` : "";
-  if (!isTime(time)) throw malformed("the bound is neither a signed note nor a time in UTC like 2026-11-24T10:35:05Z");
+  if (!isTime(time)) throw malformed("this is neither a signed checkpoint nor a time in UTC like 2026-11-24T10:35:05Z");
   return { time };
 }
 
@@ -1083,21 +1083,18 @@ async function main(args) {
     try {
       return new Uint8Array(await readFile(path));
     } catch (error) {
-      throw malformed(`${path} cannot be read: ${error.code === "ENOENT" ? "no such file" : error.code}`);
+      throw malformed(error.code === "ENOENT" ? "no such file" : `it cannot be read: ${error.code}`);
     }
   };
   const readBound = async (value) => {
-    const exists = await readFile(value).then(
-      () => true,
-      (error) => error.code !== "ENOENT",
+    const isMissing = await readFile(value).then(
+      () => false,
+      (error) => error.code === "ENOENT",
     );
-    if (exists) {
-      const kept = decode(await read(value), value);
-      if (!kept.includes("\n")) throw malformed(`${value} holds no signed note`);
-      return kept;
-    }
-    if (!parseableTime(value)) throw malformed(`--not-before ${value} is neither a file nor a time in UTC like 2026-11-24T10:35:05Z`);
-    return value;
+    if (isMissing) return parseBound(value) && value;
+    const kept = decode(await read(value), "it");
+    parseCheckpoint(parseNote(kept).text);
+    return kept;
   };
   let about = "notch-verify";
   try {
@@ -1110,8 +1107,15 @@ async function main(args) {
       throw malformed(options.files.length ? `it verifies one file at a time, and here are ${options.files.length}` : USAGE);
     }
     const asked = { keys: options.keys, requireSignature: options.requireSignature };
-    if (options["--keys"] !== undefined) asked.keyFile = await read(options["--keys"]);
-    if (options["--not-before"] !== undefined) asked.notBefore = await readBound(options["--not-before"]);
+    if (options["--keys"] !== undefined) {
+      about = `notch-verify: ${options["--keys"]}`;
+      asked.keyFile = await read(options["--keys"]);
+      await parseKeyFile(asked.keyFile);
+    }
+    if (options["--not-before"] !== undefined) {
+      about = `notch-verify: --not-before ${options["--not-before"]}`;
+      asked.notBefore = await readBound(options["--not-before"]);
+    }
     about = `notch-verify: ${options.files[0]}`;
     const shown = await verifyBundle(await read(options.files[0]), asked);
     if (!asked.keys.length && asked.keyFile === undefined) {
@@ -1122,14 +1126,6 @@ async function main(args) {
   } catch (error) {
     console.error(error.message === USAGE ? USAGE : printable(`${about}: ${error.message}`));
     return error instanceof BundleError ? error.code : 2;
-  }
-}
-
-function parseableTime(text) {
-  try {
-    return "time" in parseBound(text);
-  } catch {
-    return false;
   }
 }
 

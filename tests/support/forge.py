@@ -91,10 +91,8 @@ class Forge:
     def note(self, text: str) -> str:
         """The note, signed by the ledger's key under the origin in it, with further lines behind that."""
         origin = text.split("\n", 1)[0]
-        signed = str(
-            sign(text, [self.key.named(origin if "+" not in origin and " " not in origin else ORIGIN).signer()])
-        )
-        return signed + "".join(f"{line}\n" for line in self.signature_lines)
+        name = ORIGIN if {"+", " "} & {*origin} else origin
+        return str(sign(text, [self.key.named(name).signer()])) + "".join(f"{line}\n" for line in self.signature_lines)
 
     def proof(self) -> dict[str, Any]:
         """The bundle's second line."""
@@ -103,7 +101,8 @@ class Forge:
         heads = map_leaf(map_key(self.task_id), position, root).hex()
         leaf = self.leaf
         if leaf is None:
-            leaf = f'{{"v":1,"kind":"checkpoint","at":"{self.leaf_at}","tasks":{self.tasks},"heads":"{heads}"{self.leaf_tail}}}'
+            leaf = f'{{"v":1,"kind":"checkpoint","at":"{self.leaf_at}","tasks":{self.tasks},'
+            leaf += f'"heads":"{heads}"{self.leaf_tail}}}'
         older = leaf_hash(b"an older leaf")
         log = Edge()
         log.append(older)

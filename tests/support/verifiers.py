@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from tallystick import TallystickError
-
 from tallystick.cli.against import read_trusted
 from tallystick.cli.bundle import verify_file
 from tallystick.model.text import printable
@@ -25,7 +24,7 @@ NODE = shutil.which("node")
 VERIFIER = Path(__file__).parents[2] / "tools/notch-verify.mjs"
 
 Case = dict[str, Any]
-"""`what` (bundle, checkpoint or note) and `data`; `keys`, `keyFile`, `notBefore` as the JavaScript verifier has them."""
+"""`what` (bundle, checkpoint, note) and `data`; `keys`, `keyFile`, `notBefore` as the JavaScript verifier has them."""
 Verdict = tuple[int, Any]
 """The exit code, and what was found or said."""
 
@@ -108,8 +107,7 @@ def python_verdict(case: Case, folder: Path) -> Verdict:
             del found["checkpoint"]["origin"]
         return 0, {name: value for name, value in found.items() if name != "file"}
     except TallystickError as error:
-        assert "\n" not in printable(str(error))
-        return error.exit_code, str(error)
+        return error.exit_code, printable(str(error))
 
 
 def _trusted(case: Case, folder: Path) -> Any:

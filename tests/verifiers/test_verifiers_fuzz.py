@@ -109,7 +109,6 @@ def _statements(count: int, seed: int, honest: Honest) -> None:
         try:
             statement = parse_statement(case["data"].decode("utf-8", "replace"))
             signed = statement.signers([VerifierKey.parse(vkey) for vkey in case["keys"]])
-        except TallystickError as error:
-            assert "\n" not in str(error)
+        except TallystickError:
             continue
         assert not signed or statement.note.text in texts

@@ -102,8 +102,10 @@ def decode_header(data: bytes) -> Header:
     """
     fields = json_object(data, "the session's header")
     for name, kind in _HEADER_TYPES.items():
-        if type(fields.get(name)) is not kind:
-            raise InputError(f"{name} in the session's header is {type(fields.get(name)).__name__}")
+        if name not in fields:
+            raise InputError(f"{name} is missing in the session's header")
+        if type(fields[name]) is not kind:
+            raise InputError(f"{name} in the session's header is {type(fields[name]).__name__}")
     origin = fields.get("origin")
     header = Header(
         **{name: fields[name] for name in _HEADER_TYPES}, origin=None if origin is None else _origin(origin)

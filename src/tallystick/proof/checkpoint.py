@@ -143,7 +143,9 @@ class CheckpointLeaf(Frozen):
         set_once(self, "heads", require_hash(heads, "the root of the head map"))
         set_once(self, "epoch", epoch)
         set_once(self, "after", after)
-        if _LEAF.fullmatch(self._spelling()) is None or not is_time(at) or tasks > SAFE_INTEGER:
+        if not is_time(at):
+            raise InputError(f"the time of a checkpoint does not exist: {quoted(at)}")
+        if _LEAF.fullmatch(self._spelling()) is None or tasks > SAFE_INTEGER:
             raise InputError(f"a checkpoint cannot be about {tasks} tasks at {quoted(at)}")
         if (epoch < 2 or after.size > SAFE_INTEGER) if after is not None else epoch:
             raise InputError(f"the epoch {epoch} cannot begin with this checkpoint")
