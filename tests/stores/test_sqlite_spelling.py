@@ -128,7 +128,7 @@ def test_a_bundle_that_is_refused_is_not_imported(tmp_path: Path, notch: Notch) 
 
 @pytest.mark.parametrize("after", [f"tallystick/{LEDGER}", "the epoch itself"])
 def test_an_epoch_after_another_log_is_found(after: str, tmp_path: Path) -> None:
-    """Whoever has the key could state that a checkpoint was given up that never was."""
+    """Somebody with the key could state that a checkpoint was given up that never was."""
     path, folder = tmp_path / "restored.db", KeyFolder({"XDG_CONFIG_HOME": str(tmp_path)})
     key = folder.new()
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:

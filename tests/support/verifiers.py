@@ -84,7 +84,7 @@ def _encoded(data: bytes) -> str:
 
 
 def python_verdict(case: Case, folder: Path) -> Verdict:
-    """What the Python verifier says. Anything but an error of ours is raised: a traceback is none."""
+    """What the Python verifier says. Anything but one of the package's own errors is raised."""
     try:
         trusted = _trusted(case, folder)
         if case["what"] == "note":

@@ -88,7 +88,7 @@ def test_each_key_that_signed_is_told_once() -> None:
 
 
 def test_one_key_under_two_names_is_found_under_both() -> None:
-    """Whoever counts parties has to see that they are one: the public halves are equal."""
+    """What counts parties has to see that they are one: the public halves are equal."""
     names: list[VerifierKey] = [SECRET.key, SECRET.named("alice.example").key, SECRET.named("bob.example").key]
     found = parse_statement(ATTESTED).signers(names)
     assert len({one.public for one in found}) == 1

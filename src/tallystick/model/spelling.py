@@ -112,7 +112,7 @@ def is_ledger_id(text: str) -> bool:
 def is_later(data: bytes, kind: str) -> bool:
     """Whether a later version wrote this record of that kind.
 
-    Every version begins a record with `{"v":N,"kind":"K"`. Where N is above 1, or K is another kind, this version
+    Every version begins a record with `{"v":N,"kind":"K"`. If N is above 1, or K is another kind, this version
     cannot tell what else the record says.
     """
     version, found, rest = data[len(_BEFORE_VERSION) : 128].partition(_BEFORE_KIND)
