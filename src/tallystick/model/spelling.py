@@ -78,15 +78,19 @@ def is_time(text: str) -> bool:
 def are_times(texts: Sequence[str]) -> bool:
     """Whether each of these, at least one, is a time as `is_time` has it; quicker than one by one."""
     joined = "\n".join(texts).encode("utf-8", "replace")
-    if joined.translate(_TO_ZERO) != b"\n".join([_SHAPE] * len(texts)):
+    if joined.translate(_TO_ZERO) != _shapes(len(texts)):
         return False
     step = len(_SHAPE) + 1
     if joined[_MINUTE::step].strip(b"012345") or joined[_SECOND::step].strip(b"012345"):
         return False
-    hours = {min(texts)[:_HOUR_END], max(texts)[:_HOUR_END]}
-    if len(hours) > 1:
-        hours = {text[:_HOUR_END] for text in texts}
-    return all(map(_is_hour, hours))
+    if joined.count(joined[:_HOUR_END]) == len(texts):
+        return _is_hour(texts[0][:_HOUR_END])
+    return all(map(_is_hour, {text[:_HOUR_END] for text in texts}))
+
+
+@lru_cache(maxsize=8)
+def _shapes(count: int) -> bytes:
+    return b"\n".join([_SHAPE] * count)
 
 
 @lru_cache(maxsize=256)
