@@ -3,6 +3,7 @@
 // In a page or a program: `await verifyBundle(bytes, { keys, keyFile, notBefore, requireSignature })`, which returns what
 // the bundle shows or throws a BundleError. `bytes` is a Uint8Array or a string. `keys` is a list of VKEYs, `keyFile` the
 // contents of a file of them or of a C2SP tlog-policy, `notBefore` a time or the text of a signed note that you kept.
+// `verifyCheckpoint` and `verifyNote` say in the same way who signed a ledger's checkpoint, or any signed note.
 
 const USAGE = `usage: node notch-verify.mjs FILE [--key VKEY]… [--keys FILE] [--not-before TIME|CHECKPOINT] [--require-signature]
 
@@ -353,6 +354,10 @@ function requireOwn(checkpoint, ledger) {
   if (checkpoint.extensions.length) {
     throw failed("the checkpoint has lines behind its root, and those of ledgers have none");
   }
+}
+
+function requireCounted({ size }) {
+  if (size > MOST) throw malformed(`no ledger has ${size} checkpoints`);
 }
 
 function parseTlogProof(given) {
@@ -771,6 +776,7 @@ export async function verifyCheckpoint(given, ledger, options = {}) {
     const note = parseNote(given);
     const checkpoint = parseCheckpoint(note.text);
     if (!epochOf(checkpoint.origin, ledger) || checkpoint.size === 0n) throw malformed("this is no checkpoint of this ledger");
+    requireCounted(checkpoint);
     const signers = trusted ? await requireSigned(note, checkpoint, ledger, trusted) : [];
     return { origin: checkpoint.origin, number: Number(checkpoint.size), root: hex(checkpoint.root), signers };
   });
@@ -983,7 +989,7 @@ async function verifyProof(proof, first) {
   if (proof.absent) await verifyAbsence(first.task_id, proof.map, leaf.heads);
   else await verifyPresence(first.task_id, proof.position, proof.root, proof.map, leaf.heads);
   const older = proof.since ? await verifySince(proof.since, checkpoint, ledger) : null;
-  if (checkpoint.size > MOST) throw malformed(`no ledger has ${checkpoint.size} checkpoints`);
+  requireCounted(checkpoint);
   if (leaf.epoch) {
     const epoch = epochOf(checkpoint.origin, ledger);
     const before = epochOf(leaf.after, ledger);

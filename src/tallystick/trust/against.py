@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallystick.errors import CheckFailedError, InputError
 from tallystick.model.frozen import Frozen, set_once
+from tallystick.model.jsontext import SAFE_INTEGER
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.encoding import decode_decimal, quoted
 from tallystick.proof.headmap import map_key
@@ -150,6 +151,8 @@ def read_against(data: bytes, ledger_id: str, trusted: list[Trusted] | Policy | 
             f"this is no checkpoint of this ledger but of {quoted(checkpoint.origin)}",
             advice=f"its checkpoints begin with {origin_of(ledger_id)}",
         )
+    if checkpoint.size > SAFE_INTEGER:
+        raise InputError(f"no ledger has {checkpoint.size} checkpoints")
     if trusted is None:
         return Against(checkpoint)
     if isinstance(trusted, Policy):
