@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from support.forge import AT, KEY, ORIGIN, TASK, Forge, compact, digest, encoded, part
+from support.forge import AT, KEY, ORIGIN, TASK, Forge, compact, encoded, part
 from tallystick.model.text import BLANK
 
 HOLDS, FAILS, REFUSED, TAMPERED, CLOSED = range(5)
@@ -109,7 +109,6 @@ def signature_by(name: str, blob: bytes = bytes(68)) -> Change:
     return attributes(signature_lines=[f"— {name} {encoded(blob)}"])
 
 
-OUTPUT = digest(b"printed")
 HEADER_AT = AT.format(0)
 RECORD_CASES: dict[str, tuple[Change, int]] = {
     "a record as it should be": (lambda _: None, HOLDS),

@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 from argparse import Namespace
-from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -118,13 +117,3 @@ def _trusted(case: Case, folder: Path) -> Any:
     if "keyFile" in case:
         path.write_bytes(case["keyFile"])
     return read_trusted(Namespace(key=case.get("keys", []), keys=str(path) if "keyFile" in case else None))
-
-
-def disagreements(cases: Iterable[Case], javascript: JavaScript, folder: Path) -> list[tuple[Case, Verdict, Verdict]]:
-    """The cases that the two verifiers do not judge alike: another exit code, or something else that they found."""
-    odd = []
-    for case in cases:
-        ours, theirs = python_verdict(case, folder), javascript.verdict(case)
-        if ours[0] != theirs[0] or (ours[0] == 0 and ours[1] != theirs[1]):
-            odd.append((case, ours, theirs))
-    return odd
