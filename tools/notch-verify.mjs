@@ -641,6 +641,7 @@ class Lines {
   constructor(bytes) {
     this.bytes = bytes;
     this.place = 0;
+    this.line = "";
   }
 
   next() {
@@ -648,9 +649,14 @@ class Lines {
     const end = this.bytes.indexOf(0x0a, this.place);
     if (end < 0) throw malformed("it ends within a line");
     if (end - this.place >= LINE_LIMIT) throw malformed("a line is too long");
-    const line = decode(this.bytes.subarray(this.place, end), "a line");
+    this.line = decode(this.bytes.subarray(this.place, end), "a line");
     this.place = end + 1;
-    return parseLine(line);
+    return parseLine(this.line);
+  }
+
+  // A line of bytes and counts has neither white space nor escapes.
+  requirePlain() {
+    if (/[ \\\r\t]/.test(this.line)) throw malformed("a line is not compact JSON");
   }
 
   end() {
@@ -881,6 +887,7 @@ async function readSession(line, first, proof, lines) {
   for (let position = 1; position <= first.position; position += 1) {
     const fields = lines.next();
     if (!has(fields, "record")) throw malformed("there should be a record");
+    lines.requirePlain();
     const bytes = fromBase64(fields.record, "the record");
     const record = parseRecord(bytes, "entry");
     exactly(fields, ["record", ...PARTS.filter((part) => has(record, part))]);
