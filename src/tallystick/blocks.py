@@ -11,7 +11,7 @@ from hashlib import sha256
 import msgspec
 
 from tallystick.errors import InputError
-from tallystick.model.bulk import decode_many
+from tallystick.model.bulk import are_current, decode_many
 from tallystick.model.record import PARTS
 from tallystick.model.session import Rules
 from tallystick.proof.subtrees import perfect_root
@@ -74,6 +74,8 @@ class Block(msgspec.Struct, array_like=True):
             decoded = decode_many(list(records))
         except InputError:
             return False
+        if not are_current(decoded):
+            return False
         root = perfect_root([sha256(b"\x00" + record).digest() for record in records], nodes)
         if root is None or not self._fold(start, decoded, columns[3], columns[4], rules):
             return False
@@ -98,19 +100,21 @@ class Block(msgspec.Struct, array_like=True):
         any_type_sets_phase = rules == Rules.V1
         links = zip(decoded, criterion_before, type_before, strict=True)
         for position, (record, criterion_link, type_link) in enumerate(links, start):
-            if record.v != 1 or record.kind != "entry" or record.at < at or record.erases:
+            if record.at < at or record.erases:
                 return False
             at, kind, criterion, phase = record.at, record.type, record.criterion_id, record.phase_id
-            if types.get(kind, type_link) != type_link:
-                return False
-            if kind not in types:
+            before = types.get(kind)
+            if before is None:
                 self.types.first[kind] = type_link
+            elif before != type_link:
+                return False
             types[kind] = position
             if criterion:
-                if criteria.get(criterion, criterion_link) != criterion_link:
-                    return False
-                if criterion not in criteria:
+                before = criteria.get(criterion)
+                if before is None:
                     self.criteria.first[criterion] = criterion_link
+                elif before != criterion_link:
+                    return False
                 criteria[criterion] = position
             elif criterion_link:
                 return False

@@ -7,15 +7,16 @@ import sys
 
 from tallystick.chance import Salts
 from tallystick.clock import format_time, now, parse_time
-from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
+from tallystick.errors import InputError, NotFoundError, TamperedError
 from tallystick.location import find_ledger, make_place, place_for_new
 from tallystick.model.entry import Entry
 from tallystick.model.header import Header, decode_header
-from tallystick.model.record import PARTS, SALT_BYTES, SALTS_BYTES, record_decoder, seal
+from tallystick.model.record import BULK, PARTS, SALT_BYTES, SALTS_BYTES, seal
 from tallystick.model.session import Replayer, Rules, Session, state_of
+from tallystick.model.spelling import closed
 from tallystick.opening import open_store
 from tallystick.proof.merkle import read_root
-from tallystick.recorded import Recorded, State, StoredTree, Watched, open_row
+from tallystick.recorded import Recorded, State, StoredTree, Watched, open_record, open_row, records_of
 from tallystick.stores.base import HEAD_KEY, Head, IdempotencyKey, tip_from
 
 TYPE_CHECKING = False
@@ -230,7 +231,7 @@ class Ledger:
         row = self.store.row(key, position)
         if row is None:
             raise TamperedError("the record is missing", task_id=key.task_id, position=position)
-        return open_row(row, key.task_id, record_decoder(1), outputs=False)
+        return open_row(row, key.task_id, outputs=False)
 
     def entry(self, task_id: str, position: int, *, outputs: bool = True, ledger_id: str = "") -> Recorded:
         """One entry. Raises NotFoundError."""
@@ -239,7 +240,7 @@ class Ledger:
         if row is None:
             raise NotFoundError(f"no entry at position {position}", where=task_id, advice="notch log lists them")
         self._complete(key, row, outputs)
-        return open_row(row, task_id, record_decoder(1), outputs=outputs)
+        return open_row(row, task_id, outputs=outputs)
 
     def entries(
         self,
@@ -258,12 +259,12 @@ class Ledger:
         last = self.store.tip(key).position
         if stop is not None:
             last = min(stop, last)
-        decode = record_decoder(last - start + 1)
+        many = last - start + 1 >= BULK
         for rows in self.store.rows(key, max(start, 1), last, outputs=outputs):
-            for row in rows:
+            for row, record in zip(rows, records_of(rows, task_id, many=many), strict=True):
                 if outputs:
                     self._complete(key, row, outputs)
-                yield open_row(row, task_id, decode, outputs=outputs)
+                yield open_record(row, record, task_id, outputs=outputs)
 
     def watch(
         self,
@@ -287,7 +288,7 @@ class Ledger:
                 for rows in self.store.rows(key, done.get(key.number, 0) + 1, position, outputs=outputs):
                     for row in rows:
                         self._complete(key, row, outputs)
-                        one = open_row(row, key.task_id, record_decoder(1), outputs=outputs)
+                        one = open_row(row, key.task_id, outputs=outputs)
                         yield Watched(one.position, one.at, one.entry, one.erased, key.task_id)
                 done[key.number] = position
             if stop is not None and stop():
@@ -397,11 +398,7 @@ class Ledger:
         raise_first(faults)
         for one in verified:
             if one.closed:
-                raise StoreUnavailableError(
-                    "a later version wrote to this session, so this one gives no verdict",
-                    where=one.task_id,
-                    advice="upgrade tallystick",
-                )
+                raise closed(one.task_id)
         return verified
 
     def inspect(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from tallystick.errors import InputError, TamperedError
 from tallystick.model.frozen import Frozen, set_once
-from tallystick.model.record import missing_parts, open_entry
+from tallystick.model.record import BULK, missing_parts, open_entry, record_decoder
 from tallystick.proof.merkle import leaf_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from tallystick.model.entry import Entry, StateRecord
     from tallystick.stores.base import Head, Row, SessionKey, Store
@@ -100,11 +101,37 @@ class StoredTree:
         return row
 
 
-def open_row(row: Row, task_id: str, decode: Callable[[bytes], object], *, outputs: bool) -> Recorded:
-    """The entry that a stored row stands for. Raises TamperedError where it cannot be read."""
+def records_of(rows: Sequence[Row], task_id: str, *, many: bool = False) -> Iterator[Any]:
+    """What the record of each row says, in order. `many`: they are some of a great many, decoded together.
+
+    Raises TamperedError at the first one that cannot be read.
+    """
+    decode = record_decoder(BULK if many else 1)
+    if many:
+        from tallystick.model.bulk import decode_many
+
+        try:
+            yield from decode_many([row.record for row in rows])
+        except InputError:
+            pass
+        else:
+            return
+    for row in rows:
+        try:
+            yield decode(row.record)
+        except InputError as error:
+            raise TamperedError(error.what, task_id=task_id, position=row.position) from None
+
+
+def open_row(row: Row, task_id: str, *, outputs: bool) -> Recorded:
+    """The entry that a stored row stands for. Raises TamperedError if it cannot be read."""
+    return open_record(row, next(records_of([row], task_id)), task_id, outputs=outputs)
+
+
+def open_record(row: Row, record: Any, task_id: str, *, outputs: bool) -> Recorded:
+    """The entry that a stored row stands for, its record read already. Raises TamperedError."""
     try:
-        record = decode(row.record)
         entry = open_entry(record, row.sealed, outputs=outputs)
     except InputError as error:
         raise TamperedError(error.what, task_id=task_id, position=row.position) from None
-    return Recorded(row.position, record.at, entry, missing_parts(record, row.sealed))  # type: ignore[attr-defined]
+    return Recorded(row.position, record.at, entry, missing_parts(record, row.sealed))

@@ -11,10 +11,11 @@ from hashlib import sha256
 from tallystick.blocks import CHUNK, digests_of, sealed
 from tallystick.errors import InputError, TamperedError
 from tallystick.helping import helper_for
-from tallystick.model.bulk import decode_bulk, decode_many
+from tallystick.model.bulk import are_current, decode_bulk, decode_many
 from tallystick.model.header import decode_header
-from tallystick.model.record import PARTS
+from tallystick.model.record import PARTS, REDACTION
 from tallystick.model.session import Rules
+from tallystick.model.spelling import SESSION, VERSION, is_digest
 from tallystick.proof.known_heads import KnownHeads
 from tallystick.proof.merkle import Edge, leaf_hash
 from tallystick.proof.subtrees import append_subtree, end_node, perfect_root
@@ -156,8 +157,7 @@ class SessionVerification:
         except InputError as error:
             self._fault(0, error.what)
         else:
-            if (header.v, header.kind) != (1, "session"):
-                self._closed = True
+            self._closed = (header.v, header.kind) != (VERSION, SESSION)
             if header.task_id != session.task_id:
                 self._fault(0, f"the header is that of task {header.task_id!r}")
             if header.ledger != session.ledger_id:
@@ -232,16 +232,22 @@ class SessionVerification:
 
     def _decode(self, positions: Sequence[int], records: list[bytes]) -> list[BulkRecord | None]:
         try:
-            return list(decode_many(records))
+            found = decode_many(records)
         except InputError:
             pass
+        else:
+            self._closed |= not are_current(found)
+            return list(found)
         decoded: list[BulkRecord | None] = []
-        for position, record in zip(positions, records, strict=True):
+        for position, data in zip(positions, records, strict=True):
             try:
-                decoded.append(decode_bulk(record))
+                record = decode_bulk(data)
             except InputError as error:
                 decoded.append(None)
                 self._fault(position, error.what)
+            else:
+                decoded.append(record)
+                self._closed |= not are_current([record])
         return decoded
 
     def _fold(
@@ -258,8 +264,6 @@ class SessionVerification:
         ):
             if record is None:
                 continue
-            if record.v != 1 or record.kind != "entry":
-                self._closed = True
             if record.at < at:
                 self._fault(position, "its time is earlier than that of the record before it")
             at = record.at
@@ -288,7 +292,7 @@ class SessionVerification:
     def _redaction(self, position: int, record: BulkRecord) -> None:
         assert record.erases is not None
         erased, parts = record.erases
-        if record.type != "redaction" or not 0 < erased < position or set(parts) - set(PARTS):
+        if record.type != REDACTION or not 0 < erased < position or set(parts) - set(PARTS):
             self._fault(position, "it erases what it cannot")
         else:
             self._erased.update((erased, part) for part in parts)
@@ -312,7 +316,9 @@ class SessionVerification:
                 self._odd_part(part, positions[offset], digest, salts[offset], parts[offset])
 
     def _odd_part(self, part: str, position: int, digest: str, salt: bytes | None, data: bytes | None) -> None:
-        if salt is None and data is None and digest:
+        if digest and not is_digest(digest):
+            self._fault(position, f"its {part} has no digest")
+        elif salt is None and data is None and digest:
             self._missing[position, part] = None
         elif part == "output" and salt is not None and data is None and digest:
             self._artifact(position, digest, salt)
@@ -335,6 +341,14 @@ class SessionVerification:
         elif what:
             self._fault(position, what)
 
+    def _had(self, position: int, part: str) -> bool:
+        """Whether the record commits to such a part; a record that cannot be read has its own fault."""
+        row = self._store.row(self._session, position)
+        try:
+            return row is None or bool(getattr(decode_bulk(row.record), part))
+        except InputError:
+            return True
+
     def _was_erased(self, position: int, part: str) -> bool:
         """Whether the part is gone by now: somebody may have erased it since its row was read."""
         row = self._store.row(self._session, position)
@@ -348,6 +362,8 @@ class SessionVerification:
         for position, part in self._erased - self._missing.keys():
             if not self._was_erased(position, part):
                 self._doubt(position, f"a redaction names its {part}, which is not erased")
+            elif not self._had(position, part):
+                self._doubt(position, f"a redaction names its {part}, which it never had")
         self._head(next((row[1:] for row in rows if row[0] == HEAD_KEY), None))
         self._pointers([row for row in rows if row[0] != HEAD_KEY])
         self._take(self._known.left(self._edge.size - 1))

@@ -177,4 +177,5 @@ def test_no_record_reaches_into_the_next(records: list[bytes]) -> None:
 
 
 def test_records_with_braces_in_their_texts_are_read() -> None:
-    assert [one.id for one in decode_many([b'{"v":1,"id":"{}"}', b'{"v":1,"id":"},{"}'])] == ["{}", "},{"]
+    records = [seal(ENTRY.replace(id=text), bytes(48)).record(AT, 1) for text in ("{}", "},{", "a\nb", '"\\')]
+    assert [one.id for one in decode_many(records)] == ["{}", "},{", "a\nb", '"\\']

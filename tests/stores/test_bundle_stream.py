@@ -27,6 +27,8 @@ from tallystick.trust.memory import Memory
 from tallystick.trust.signer import sign_checkpoint
 
 ENTRIES = 40
+ERASED = 2
+"""The position of the entry whose text was erased: a redaction names it, so that nothing else can stand there."""
 FIRST = 3
 """The line of the first entry: the head, the proof and the header stand before it."""
 
@@ -166,7 +168,7 @@ def test_manipulated_lines_come_to_the_same(honest: list[bytes], tmp_path: Path,
         place = FIRST + position - 1
         lines[place] = MANIPULATIONS[name](lines[place])
         found = _both(tmp_path / "b", lines)
-        passes = lines[place] == honest[place] or name == "a part marked as omitted"
+        passes = lines[place] == honest[place] or (name == "a part marked as omitted" and position != ERASED)
         assert isinstance(found, tuple) != passes, f"{name} at {position} comes to {found}"
 
 

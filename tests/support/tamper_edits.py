@@ -115,7 +115,7 @@ def _with_tlog(text: str, what: str) -> str:
     elif what == "size":
         lines[blank + 2] = "3"
     elif what == "origin":
-        lines[blank + 1] = lines[blank + 1][:-1] + "0"
+        lines[blank + 1] = flip_hex(lines[blank + 1])
     elif what == "unsigned":
         lines[-2] = lines[-2].replace("tallystick/", "somebody/")
     else:

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from support.forge import LEDGER, Forge
+from support.spellings import forged as spelled_otherwise
 from support.tamper_edits import dumped, edited, flip_text
 from support.tamper_world import Lines, World
 from tallystick.proof.keys import ED25519_COSIGNATURE, Signer, VerifierKey
@@ -19,6 +21,11 @@ Proof = dict[str, Any]
 def forged(world: World, edit: dict[str, Any], lines: Lines) -> Lines:
     """The lines after the forgery that `edit` names."""
     op = edit["op"]
+    if op == "signed_again":
+        return [f"{line}\n" for line in spelled_otherwise(edit["case"]).lines()]
+    if op == "signed_absence":
+        begins = {"bundle": 1, "ledger": LEDGER, "task_id": edit["task_id"], "absent": True}
+        return Forge().absence(first=begins).decode().splitlines(keepends=True)
     if op in _OF_LINES:
         return _OF_LINES[op](world, lines)
     proof = json.loads(lines[1])["proof"]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick import StoreUnavailableError, TallystickError
-from tallystick.proof.keys import ED25519, SigningKey
+from tallystick.proof.keys import ED25519, ED25519_COSIGNATURE, SigningKey
 from tallystick.proof.note import sign
 from tallystick.stores.base import Head
 from tallystick.trust.against import read_against, read_trusted
@@ -24,6 +24,7 @@ from tallystick.trust.statements import Subject, approve, attest, parse_statemen
 LEDGER = "0123456789abcdef" * 2
 SUBJECT = Subject("t", Head(3, "a" * 64))
 SECRET = SigningKey(f"tallystick/{LEDGER}", ED25519, b"\1" * 32)
+WITNESS = SigningKey("witness.example", ED25519_COSIGNATURE, b"\2" * 32)
 KEY = Key("k", "file", ED25519, SECRET.key.public, secret=SECRET)
 NOTE = str(sign(f"tallystick/{LEDGER}\n1\n{'A' * 43}=\n", [SECRET.signer()]))
 
@@ -70,7 +71,7 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
     "keys": (lambda _, data: read_trusted(data), f"# who\n{SECRET.key} until 3\n".encode()),
     "policy": (
         lambda _, data: read_trusted(data),
-        f"log {SECRET.key}\nwitness w {SECRET.key.replace(key_type=4)}\ngroup g 1 w\nquorum g\n".encode(),
+        f"log {SECRET.key}\nwitness w {WITNESS.key}\ngroup g 1 w\nquorum g\n".encode(),
     ),
     "checkpoint": (lambda _, data: read_against(data, LEDGER, read_trusted(str(SECRET.key).encode())), NOTE.encode()),
     "attestation": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tallystick.cli.parser import Once
 from tallystick.errors import CheckFailedError, InputError, TallystickError
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ GIT = "git"
 
 def add_against(parser: argparse.ArgumentParser, what: str) -> None:
     """The option that names a checkpoint somebody kept."""
-    parser.add_argument("--against", metavar="git|FILE|-", help=what)
+    parser.add_argument("--against", action=Once, metavar="git|FILE|-", help=what)
 
 
 def read_against(value: str, ledger: Ledger, trusted: object = None, *, needed: bool = True) -> Against:
@@ -92,6 +93,8 @@ def read_trusted(options: argparse.Namespace) -> object:
         raise InputError(error.what, where=where, advice=error.advice) from None
     if isinstance(found, list):
         return trusted + found
-    if trusted:
-        raise InputError("--key cannot be given beside a policy", where=options.keys, advice="add it to the file")
-    return found
+    if trusted and found.logs:
+        raise InputError(
+            "--key cannot be given beside a policy that names logs", where=options.keys, advice="add it to the file"
+        )
+    return against.Witnessed(trusted, found) if trusted else found

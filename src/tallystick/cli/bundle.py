@@ -213,6 +213,8 @@ def _require_extends(newer: Checkpoint, older: Checkpoint, verdict: BundleVerdic
 
     if not 0 < epoch_of(older.origin, verdict.ledger_id) <= epoch_of(newer.origin, verdict.ledger_id):
         raise CheckFailedError(f"its checkpoint is of {newer.origin}, the older one of {older.origin}", where=path)
+    if older.extensions:
+        raise CheckFailedError("the older checkpoint has lines behind its root, and those of ledgers have none")
     if newer.size < older.size:
         raise CheckFailedError(f"its checkpoint {newer.size} is older than checkpoint {older.size}", where=path)
     if newer.size == older.size:

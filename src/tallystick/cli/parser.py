@@ -10,7 +10,7 @@ from tallystick.errors import InputError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 Command = namedtuple("Command", "add_arguments run example")
 """A command: what it adds to its parser, what it does (returns the exit code), an example for its help."""
@@ -43,6 +43,24 @@ class Parser(argparse.ArgumentParser):
                 self.error("the task is named twice")
             options.task = options.task_option
         return options
+
+
+class Once(argparse.Action):
+    """An option with one value. Of two, one would be dropped; an empty one is often a variable that is not set."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep the value. Ends as every error of the parser does if it is empty, or the second one."""
+        if not values:
+            parser.error(f"{option_string} has an empty value")
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice")
+        setattr(namespace, self.dest, values)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

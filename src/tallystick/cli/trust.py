@@ -35,22 +35,33 @@ def _key_arguments(parser: argparse.ArgumentParser) -> None:
         help="new: use a key that the ssh-agent holds, by its comment or fingerprint",
     )
     parser.add_argument(
+        "--type",
+        choices=("ed25519", "ml-dsa-44"),
+        metavar="TYPE",
+        help="new: ed25519 (the default) or ml-dsa-44, which quantum computers cannot forge; it signs checkpoints only",
+    )
+    parser.add_argument(
         "--at", type=int, metavar="NUMBER", help="retire: the last checkpoint it counts for (default: the newest)"
     )
 
 
 def _key(options: argparse.Namespace) -> int:
-    for option, action in (("agent", "new"), ("at", "retire")):
+    for option, action in (("agent", "new"), ("type", "new"), ("at", "retire")):
         if getattr(options, option) is not None and options.action != action:
             raise InputError(f"--{option} belongs to notch key {action}")
     return {"new": _new_key, "show": _show_key, "list": _list_keys, "retire": _retire_key}[options.action](options)
 
 
 def _new_key(options: argparse.Namespace) -> int:
-    from tallystick.trust.keys import DEFAULT_NAME, KeyFolder
+    from tallystick.trust.keys import DEFAULT_NAME, KEY_TYPES, KeyFolder
 
-    folder, name = KeyFolder(os.environ), options.name or DEFAULT_NAME
-    key = folder.new(name) if options.agent is None else folder.from_agent(name, options.agent)
+    folder, name, kind = KeyFolder(os.environ), options.name or DEFAULT_NAME, options.type or "ed25519"
+    if options.agent is None:
+        key = folder.new(name, KEY_TYPES[kind])
+    elif kind != "ed25519":
+        raise InputError("an ssh-agent holds no keys of that type", advice="leave out --agent or --type")
+    else:
+        key = folder.from_agent(name, options.agent)
     if options.json:
         print_json(_described(key))
     else:
@@ -260,7 +271,8 @@ COMMANDS = {
     "key": Command(
         _key_arguments,
         _key,
-        "  notch key new\n  notch key new ci --agent\n  notch key show      (its public half, for others to pin)\n"
+        "  notch key new\n  notch key new ci --agent\n  notch key new pq --type ml-dsa-44\n"
+        "  notch key show      (its public half, for others to pin)\n"
         "  notch key retire ci",
     ),
     "checkpoint": Command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tallystick.cli.context import open_ledger
-from tallystick.cli.parser import Command
+from tallystick.cli.parser import Command, Once
 from tallystick.cli.terminal import Progress, paint, print_json
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
 from tallystick.model.text import printable
@@ -25,28 +25,47 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "tasks", nargs="*", metavar="TASK", help="or bundle files; default: all tasks, and the store itself"
     )
     parser.add_argument(
-        "--head", metavar="POSITION:ROOT", help="a head seen earlier, which the task's history must extend"
+        "--head", action=Once, metavar="POSITION:ROOT", help="a head seen earlier, which the task's history must extend"
     )
     from tallystick.cli.against import add_against
 
     add_against(parser, "a checkpoint seen earlier, which the whole ledger must extend")
     parser.add_argument("--key", action="append", default=[], metavar="VKEY", help="a key that may have signed it")
     parser.add_argument(
-        "--trusted-keys", metavar="FILE", help="check scafld's signed receipts in imported sessions with these keys"
+        "--trusted-keys",
+        action=Once,
+        metavar="FILE",
+        help="check scafld's signed receipts in imported sessions with these keys",
     )
     parser.add_argument(
-        "--not-before", metavar="TIME|FILE", help="a bundle must be as of this time or checkpoint, or later"
+        "--not-before",
+        action=Once,
+        metavar="TIME|FILE",
+        help="a bundle must be as of this time or checkpoint, or later",
     )
-    parser.add_argument("--keys", metavar="FILE", help="such keys, a line each, or a C2SP tlog-policy")
+    parser.add_argument("--keys", action=Once, metavar="FILE", help="such keys, a line each, or a C2SP tlog-policy")
+    parser.add_argument(
+        "--require-signature", action="store_true", help="fail if no key is given to check a bundle's signature with"
+    )
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from tallystick.cli.bundle import names_bundle
+
     try:
         return _verify_named(options)
-    except NotFoundError:
-        for name in filter(os.path.isfile, options.tasks):
-            raise InputError("this file is no bundle, and no task is named so", where=name) from None
+    except NotFoundError as error:
+        for name in options.tasks:
+            if os.path.isfile(name) and not names_bundle(name):
+                raise InputError("this file is no bundle, and no task is named so", where=name) from None
+            if _looks_like_a_file(name) and not os.path.exists(name):
+                and_no_task = f", and {error.what}" if error.where in options.tasks else ""
+                raise NotFoundError(f"no such file{and_no_task}", where=name) from None
         raise
+
+
+def _looks_like_a_file(name: str) -> bool:
+    return os.sep in name or name.endswith(".bundle")
 
 
 def _verify_named(options: argparse.Namespace) -> int:
@@ -56,8 +75,9 @@ def _verify_named(options: argparse.Namespace) -> int:
 
     if options.tasks and all(names_bundle(name) for name in options.tasks):
         return _verify_bundles(options)
-    if options.not_before:
-        raise InputError("--not-before is about bundles", advice="name a bundle's file")
+    for option in ("not_before", "require_signature"):
+        if getattr(options, option):
+            raise InputError(f"--{option.replace('_', '-')} is about bundles", advice="name a bundle's file")
     if (options.key or options.keys) and not options.against:
         raise InputError("--key and --keys say whose checkpoint counts", advice="name one with --against")
     from tallystick.stores.checkpoints import NoLog
@@ -110,6 +130,8 @@ def _verify_bundles(options: argparse.Namespace) -> int:
         if getattr(options, option):
             raise InputError(f"--{option.replace('_', '-')} is about ledgers, not bundles", advice=advice)
     trusted = read_trusted(options)
+    if options.require_signature and trusted is None:
+        raise InputError("--require-signature needs a key to check the signature with", advice="name one with --key")
     print_verified([verify_file(path, options, trusted) for path in options.tasks], as_json=options.json)
     return 0
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tallystick.errors import InputError
-from tallystick.model.record import PARTS, record_decoder
+from tallystick.model.record import BULK, PARTS
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.note import SignedNote
+from tallystick.recorded import records_of
 from tallystick.stores.bundle_lines import encoded, spelled
 from tallystick.stores.bundle_proof import Since, proof_fields
 from tallystick.stores.bundle_reader import ERASED, OMITTED
@@ -35,7 +36,7 @@ def write_bundle(
 
     `artifacts` takes outputs over 64 KiB along; `omit` leaves parts out. `proof`: what a checkpoint says of the
     task. `since`: the text of an older signed checkpoint, whose extension is proved too. Raises NotFoundError,
-    InputError, CheckFailedError where the log does not extend that.
+    InputError, CheckFailedError if the log does not extend that, TamperedError for a record that cannot be read.
     """
     keys = [key for key in ledger.sessions_of(task_id) if key.ledger_id == (ledger_id or ledger.ledger_id)]
     if not keys:
@@ -50,10 +51,10 @@ def write_bundle(
     if second is not None:
         yield spelled(second)
     yield spelled({"session": encoded(key.header)})
-    decode = record_decoder(head.position)
+    many = head.position >= BULK
     for rows in ledger.store.rows(key, 1, head.position):
-        for row in rows:
-            yield from _entry_lines(ledger, key, row, decode(row.record), artifacts, left_out)
+        for row, record in zip(rows, records_of(rows, task_id, many=many), strict=True):
+            yield from _entry_lines(ledger, key, row, record, artifacts, left_out)
         if progress is not None:
             progress(len(rows))
     yield spelled({"end": head.position})

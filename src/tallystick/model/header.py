@@ -6,8 +6,9 @@ import json
 
 from tallystick.errors import InputError
 from tallystick.model.frozen import Frozen, set_once
-from tallystick.model.record import RECORD_LIMIT, VERSION, json_object
+from tallystick.model.record import RECORD_LIMIT, json_object
 from tallystick.model.session import Origin, Rules
+from tallystick.model.spelling import SESSION, VERSION, WIDE, is_later, is_ledger_id, is_time
 from tallystick.model.text import clean_text
 
 TYPE_CHECKING = False
@@ -40,7 +41,7 @@ class Header(Frozen):
         rules: int = 1,
         origin: Origin | None = None,
         v: int = VERSION,
-        kind: str = "session",
+        kind: str = SESSION,
     ) -> None:
         for name, value in zip(self.FIELDS, (v, kind, at, ledger, task_id, created_at, rules, origin), strict=True):
             set_once(self, name, value)
@@ -58,8 +59,15 @@ class Header(Frozen):
     def encode(self) -> bytes:
         """The header's bytes, lone surrogates replaced.
 
-        Raises InputError where they would be over 65,535, or could not be read back.
+        Raises InputError if there would be more than 65,535 of them, or they could not be read back.
         """
+        data = self._spelling()
+        if len(data) > RECORD_LIMIT:
+            raise InputError(f"the session's header would be {len(data)} bytes, over {RECORD_LIMIT}")
+        decode_header(data)
+        return data
+
+    def _spelling(self) -> bytes:
         fields: dict[str, Any] = {
             "v": self.v,
             "kind": self.kind,
@@ -71,12 +79,7 @@ class Header(Frozen):
         }
         if self.origin:
             fields["origin"] = self.origin.to_dict()
-        text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-        data = clean_text(text).encode()
-        if len(data) > RECORD_LIMIT:
-            raise InputError(f"the session's header would be {len(data)} bytes, over {RECORD_LIMIT}")
-        decode_header(data)
-        return data
+        return clean_text(json.dumps(fields, ensure_ascii=False, separators=(",", ":"))).encode()
 
 
 RULES = frozenset(Rules)
@@ -93,18 +96,36 @@ _HEADER_TYPES = {
 
 
 def decode_header(data: bytes) -> Header:
-    """What a header's bytes say. Raises InputError where they are not a session header.
+    """What a header's bytes say. Raises InputError if they are not spelled as the one spelling of a header.
 
-    So it does for rules that this version does not know: what adds rules raises `v`, too.
+    Of a header that a later version wrote it reads the fields that it knows. What adds rules raises `v`, too.
     """
     fields = json_object(data, "the session's header")
     for name, kind in _HEADER_TYPES.items():
-        if type(fields.get(name)) is not kind:
-            raise InputError(f"{name} in the session's header is {type(fields.get(name)).__name__}")
-    if fields["rules"] not in RULES and (fields["v"], fields["kind"]) == (VERSION, "session"):
-        raise InputError(f"the session's header names rules {fields['rules']}, which do not exist")
+        if name not in fields:
+            raise InputError(f"{name} is missing in the session's header")
+        if type(fields[name]) is not kind:
+            raise InputError(f"{name} in the session's header is {type(fields[name]).__name__}")
     origin = fields.get("origin")
-    return Header(**{name: fields[name] for name in _HEADER_TYPES}, origin=None if origin is None else _origin(origin))
+    header = Header(
+        **{name: fields[name] for name in _HEADER_TYPES}, origin=None if origin is None else _origin(origin)
+    )
+    if not is_later(data, SESSION):
+        _require_sound(header, data)
+    return header
+
+
+def _require_sound(header: Header, data: bytes) -> None:
+    if header.rules not in RULES:
+        raise InputError(f"the session's header names rules {header.rules}, which do not exist")
+    if (header.v, header.kind) != (VERSION, SESSION) or header._spelling() != data or len(data) > RECORD_LIMIT:
+        raise InputError("the session's header is not spelled as headers are")
+    if not is_time(header.at):
+        raise InputError("the time in the session's header does not exist")
+    if not is_ledger_id(header.ledger):
+        raise InputError("the ledger in the session's header is not 32 hex digits")
+    if header.origin is not None and not -WIDE <= header.origin.schema_version < WIDE:
+        raise InputError("the schema_version in the session's header is outside 64 bits")
 
 
 def _origin(fields: Any) -> Origin:

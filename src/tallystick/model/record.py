@@ -14,6 +14,20 @@ from tallystick.model.entry import Entry
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.jsontext import checked, compact, quote
 from tallystick.model.output import OUTPUT_LIMIT, OutputKeeper
+from tallystick.model.spelling import (
+    ENTRY,
+    ENTRY_PREFIX,
+    FIELD_TYPES,
+    WIDE,
+    is_later,
+    is_spelled,
+    misspelled,
+    require_sound,
+)
+from tallystick.model.spelling import PARTS as PARTS
+from tallystick.model.spelling import RECORD_LIMIT as RECORD_LIMIT
+from tallystick.model.spelling import REDACTION as REDACTION
+from tallystick.model.spelling import VERSION as VERSION
 from tallystick.model.text import clean_text
 
 TYPE_CHECKING = False
@@ -21,12 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-VERSION = 1
-PARTS = ("text", "details", "output")
 SALT_BYTES = 16
 SALTS_BYTES = SALT_BYTES * len(PARTS)
-RECORD_LIMIT = 65_535
-"""Bytes: what a C2SP tile entry can hold."""
 PART_LIMIT = 1 << 20
 """Bytes of `text` and of `details`."""
 
@@ -41,24 +51,7 @@ _PART_TEXTS = ("reason", "command", "path")
 class Record(Frozen):
     """What the bytes of an entry's record say. An absent field is empty."""
 
-    FIELDS = (
-        "v",
-        "kind",
-        "at",
-        "id",
-        "type",
-        "recorded_at",
-        "criterion_id",
-        "phase_id",
-        "status",
-        "provider",
-        "exit_code",
-        "erases",
-        "text",
-        "details",
-        "output",
-        "output_size",
-    )
+    FIELDS = tuple(FIELD_TYPES)
     __slots__ = FIELDS
 
     v: int
@@ -79,38 +72,35 @@ class Record(Frozen):
     output_size: int
 
     def __init__(self, **fields: Any) -> None:
-        for name in self.FIELDS:
-            set_once(self, name, fields.get(name, _EMPTY[name]))
+        for name, value in (_EMPTY | fields).items():
+            set_once(self, name, value)
 
 
-_EMPTY: dict[str, Any] = {
-    **dict.fromkeys(Record.FIELDS, ""),
-    "v": 0,
-    "exit_code": 0,
-    "erases": None,
-    "output_size": 0,
-}
+_EMPTY: dict[str, Any] = {name: kind() for name, kind in FIELD_TYPES.items()} | {"erases": None}
 
 
 def decode_record(data: bytes) -> Record:
-    """What a record's bytes say. Raises InputError where they are not a JSON object of known types."""
+    """What a record's bytes say. Raises InputError if they are not spelled as the one spelling of a record.
+
+    Of a record that a later version wrote it reads the fields that it knows.
+    """
     fields = json_object(data, "the record")
-    if (erases := fields.get("erases")) is not None and not _is_erasure(erases):
+    if not data.startswith(ENTRY_PREFIX) and is_later(data, ENTRY):
+        return _of_a_later_version(fields)
+    if not is_spelled(fields, data):
+        raise misspelled()
+    record = Record(**fields)
+    require_sound(record)
+    return record
+
+
+def _of_a_later_version(fields: dict[str, Any]) -> Record:
+    if (erases := fields.get("erases")) is not None and not isinstance(erases, list):
         raise InputError("erases in the record is not a position and parts")
     for name, value in fields.items():
         if name in _EMPTY and name != "erases" and type(value) is not type(_EMPTY[name]):
             raise InputError(f"{name} in the record is {type(value).__name__}")
     return Record(**{name: value for name, value in fields.items() if name in _EMPTY})
-
-
-def _is_erasure(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and type(value[0]) is int
-        and isinstance(value[1], list)
-        and all(isinstance(part, str) for part in value[1])
-    )
 
 
 def _no_constant(name: str) -> Any:
@@ -300,9 +290,9 @@ def _text_fields(entry: Entry) -> str:
 def _exit_code(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InputError(f"exit_code is {type(value).__name__}, not an integer", where="entry")
-    if not -(2**63) <= value < 2**63:
+    if not -WIDE <= value < WIDE:
         raise InputError("exit_code is outside 64 bits", where="entry")
-    return value
+    return int(value)
 
 
 def _bounded(name: str, data: bytes) -> bytes:

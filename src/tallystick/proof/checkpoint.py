@@ -8,6 +8,8 @@ import re
 
 from tallystick.errors import InputError
 from tallystick.model.frozen import Frozen, set_once
+from tallystick.model.jsontext import SAFE_INTEGER
+from tallystick.model.spelling import is_time
 from tallystick.proof.encoding import (
     base64_encode,
     decode_decimal,
@@ -23,7 +25,7 @@ MAX_CHECKPOINT_SIZE = 1 << 16
 MAX_TIMESTAMP = (1 << 63) - 1
 
 _LEAF = re.compile(
-    r'\{"v":1,"kind":"checkpoint","at":"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d\.\d{6}Z)",'
+    r'\{"v":1,"kind":"checkpoint","at":"([-\d]{10}T[\d:]{8}\.\d{6}Z)",'
     r'"tasks":(0|[1-9]\d{0,15}),"heads":"([0-9a-f]{64})"'
     r'(?:,"epoch":([1-9]\d{0,8}),"after":\{"origin":"(tallystick/[0-9a-f]{32}(?:/[1-9]\d{0,8})?)",'
     r'"size":([1-9]\d{0,15}),"root":"([0-9a-f]{64})"\})?\}',
@@ -141,9 +143,11 @@ class CheckpointLeaf(Frozen):
         set_once(self, "heads", require_hash(heads, "the root of the head map"))
         set_once(self, "epoch", epoch)
         set_once(self, "after", after)
-        if _LEAF.fullmatch(self._spelling()) is None or not _is_time(at):
+        if not is_time(at):
+            raise InputError(f"the time of a checkpoint does not exist: {quoted(at)}")
+        if _LEAF.fullmatch(self._spelling()) is None or tasks > SAFE_INTEGER:
             raise InputError(f"a checkpoint cannot be about {tasks} tasks at {quoted(at)}")
-        if (epoch < 2) if after is not None else epoch:
+        if (epoch < 2 or after.size > SAFE_INTEGER) if after is not None else epoch:
             raise InputError(f"the epoch {epoch} cannot begin with this checkpoint")
 
     def _spelling(self) -> str:
@@ -168,13 +172,3 @@ class CheckpointLeaf(Frozen):
         if epoch is None:
             return cls(at, int(tasks), bytes.fromhex(heads))
         return cls(at, int(tasks), bytes.fromhex(heads), int(epoch), Checkpoint(origin, int(size), bytes.fromhex(root)))
-
-
-def _is_time(at: str) -> bool:
-    from datetime import datetime
-
-    try:
-        datetime.fromisoformat(at)
-    except ValueError:
-        return False
-    return True

@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from tallystick.errors import CheckFailedError, InputError
 from tallystick.model.frozen import Frozen, set_once
+from tallystick.model.text import BLANK
 from tallystick.proof.checkpoint import MAX_TIMESTAMP, Checkpoint, cosignature_v1_message, cosigned_message
 from tallystick.proof.encoding import base64_decode, base64_encode, decode_text, quoted
 
@@ -37,6 +38,8 @@ WITNESS_TYPES = frozenset((ED25519_COSIGNATURE, MLDSA44_COSIGNATURE))
 SEED_SIZE = 32
 _HEX_DIGITS = frozenset("0123456789abcdef")
 MAX_KEY_SIZE = 4096
+MAX_NAME_SIZE = 1 << 20
+_SPACES = frozenset(BLANK)
 _PUBLIC_SIZES = {ED25519: 32, ED25519_COSIGNATURE: 32, MLDSA44_COSIGNATURE: 1312}
 _RAW_SIGNATURE_SIZES = {ED25519: 64, ED25519_COSIGNATURE: 64, MLDSA44_COSIGNATURE: 2420}
 _TIMESTAMP_SIZE = 8
@@ -46,12 +49,12 @@ _CURVE_D = -121665 * pow(121666, -1, _FIELD_PRIME) % _FIELD_PRIME
 
 
 def check_key_name(name: str) -> str:
-    """`name`, where it can name a key: not empty, no Unicode space, no plus, no control character.
+    """`name`, if it can name a key: not empty, no Unicode space, no plus, no control character.
 
-    Raises InputError.
+    Raises InputError. How long the name of somebody unknown may be, only the note that it stands in limits.
     """
-    decode_text(name, "the key name", MAX_KEY_SIZE)
-    if not name or "+" in name or any(character.isspace() for character in name):
+    decode_text(name, "the key name", MAX_NAME_SIZE)
+    if not name or "+" in name or not _SPACES.isdisjoint(name):
         raise InputError(
             f"a key cannot be named {quoted(name)}",
             advice="a name has no spaces and no plus, like example.com/log",
@@ -129,7 +132,13 @@ class VerifierKey(Frozen):
         """
         if self.key_type == ED25519:
             return text.encode()
-        checkpoint = Checkpoint.parse(text)
+        try:
+            checkpoint = Checkpoint.parse(text)
+        except InputError:
+            raise InputError(
+                f"a key of type 0x{self.key_type:02x} signs checkpoints and nothing else",
+                advice="use an Ed25519 key for this",
+            ) from None
         if self.key_type == ED25519_COSIGNATURE:
             return cosignature_v1_message(timestamp, text)
         return cosigned_message(self.name, timestamp, checkpoint.origin, checkpoint.size, checkpoint.root)

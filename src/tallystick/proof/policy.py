@@ -14,7 +14,7 @@ from tallystick.proof.note import UnsignedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tallystick.proof.note import SignedNote
 
@@ -159,22 +159,42 @@ class Policy:
         """
         checkpoint = Checkpoint.parse(note.text)
         if not self.logs:
-            raise InputError("the policy names no log, so no checkpoint can be checked by it")
+            raise InputError(
+                "the policy names no log, so no checkpoint can be checked by it",
+                advice="name the log's key beside it, or add a log line",
+            )
         log_keys = [log.key for log in self.logs.values()]
-        witness_keys = [witness.key for witness in self.witnesses.values()]
-        verified = {one.key: one.timestamp or 0 for one in note.verify((*log_keys, *witness_keys))}
+        verified = self._verified(note, log_keys)
         signed = tuple(key for key in log_keys if key in verified and key.name == checkpoint.origin)
         if not signed:
             raise UnsignedError(f"no trusted key of the log {quoted(checkpoint.origin)} signed the checkpoint")
-        cosigned = {
-            witness.name: verified[witness.key] for witness in self.witnesses.values() if witness.key in verified
-        }
-        if not self.is_quorum(cosigned):
-            names = ", ".join(_shown(name) for name in cosigned) or "nobody"
-            raise UnsignedError(f"the quorum {_shown(self.quorum)} did not cosign the checkpoint; {names} did")
+        cosigned = self._cosigned(verified)
         if all(key.key_type != ED25519 for key in signed):
             checkpoint = Checkpoint(checkpoint.origin, checkpoint.size, checkpoint.root)
         return Endorsed(checkpoint, signed, cosigned)
+
+    def require_quorum(self, note: SignedNote) -> dict[bytes, int]:
+        """Who of the policy cosigned the note, and when, if they are enough: whatever log signed it.
+
+        c2sp.org/tlog-policy: "An application where the appropriate log(s) are known from other context may accept a
+        policy with an empty set of logs." Raises UnsignedError, CheckFailedError if a signature does not hold.
+        """
+        return self._cosigned(self._verified(note, ()))
+
+    def _verified(self, note: SignedNote, log_keys: Iterable[VerifierKey]) -> dict[VerifierKey, int]:
+        """The keys, of these and of the witnesses, that signed the note, and the times that they state."""
+        witness_keys = [witness.key for witness in self.witnesses.values()]
+        try:
+            return {one.key: one.timestamp or 0 for one in note.verify((*log_keys, *witness_keys))}
+        except UnsignedError:
+            return {}
+
+    def _cosigned(self, verified: Mapping[VerifierKey, int]) -> dict[bytes, int]:
+        cosigned = {one.name: verified[one.key] for one in self.witnesses.values() if one.key in verified}
+        if not self.is_quorum(cosigned):
+            names = ", ".join(_shown(name) for name in cosigned) or "nobody"
+            raise UnsignedError(f"the quorum {_shown(self.quorum)} did not cosign the checkpoint; {names} did")
+        return cosigned
 
     def is_quorum(self, witnesses: Iterable[bytes]) -> bool:
         """Whether these witnesses, by name, are enough."""
@@ -197,6 +217,8 @@ class _Builder:
         self._has_quorum = False
 
     def add_log(self, log: Log) -> None:
+        if log.key.public in self._witness_keys:
+            raise InputError(f"the key of log {quoted(log.key.name)} is already a witness's")
         if self._policy.logs.setdefault(log.key.public, log) is not log:
             raise InputError(f"the key of log {quoted(log.key.name)} is already another log's")
 
@@ -204,6 +226,8 @@ class _Builder:
         self._require_new(witness.name)
         if witness.key.public in self._witness_keys:
             raise InputError(f"the key of witness {_shown(witness.name)} is already another witness's")
+        if witness.key.public in self._policy.logs:
+            raise InputError(f"the key of witness {_shown(witness.name)} is already a log's")
         self._witness_keys.add(witness.key.public)
         self._policy.witnesses[witness.name] = witness
 

@@ -8,6 +8,8 @@ import json
 from base64 import b64decode, b64encode
 
 from tallystick.errors import InputError
+from tallystick.model.jsontext import SAFE_INTEGER
+from tallystick.model.spelling import is_ledger_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class Lines:
             raise self.wrong("the line does not end in a newline")
         try:
             fields = self._decode(line.decode())
+            if b"\\u" in line:
+                spelled(fields)
         except (ValueError, RecursionError):
             raise self.wrong("the line is not JSON") from None
         if not isinstance(fields, dict):
@@ -120,10 +124,17 @@ class Lines:
             raise self.wrong(f"{name} is no text")
         return value
 
+    def ledger_id(self, fields: dict[str, Any]) -> str:
+        """The ledger's id in `ledger`. Raises InputError."""
+        value = self.text(fields, "ledger")
+        if not is_ledger_id(value):
+            raise self.wrong("the ledger is not 32 hex digits")
+        return value
+
     def count(self, fields: dict[str, Any], name: str) -> int:
-        """The number in a field, not below 0. Raises InputError."""
+        """The number in a field, from 0 to 2^53. Raises InputError."""
         value = fields[name]
-        if type(value) is not int or value < 0:
+        if type(value) is not int or not 0 <= value <= SAFE_INTEGER:
             raise self.wrong(f"{name} is no count")
         return value
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tallystick.errors import CheckFailedError, InputError
 from tallystick.model.frozen import Frozen, set_once
+from tallystick.model.jsontext import SAFE_INTEGER
 from tallystick.proof.checkpoint import Checkpoint
-from tallystick.proof.encoding import quoted
+from tallystick.proof.encoding import quoted, require_hash
 from tallystick.proof.head_proof import HeadProof
 from tallystick.proof.headmap import MapProof
 from tallystick.proof.merkle import verify_consistency
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from tallystick.proof.checkpoint import CheckpointLeaf
     from tallystick.stores.bundle_lines import Lines
 
 
@@ -44,6 +46,7 @@ class Since(Frozen):
         old = self.checkpoint()
         if not 0 < epoch_of(old.origin, ledger_id) <= epoch_of(new.origin, ledger_id):
             raise CheckFailedError(f"the older checkpoint is of another log: {quoted(old.origin)}")
+        _require_plain(old)
         if not old.size:
             raise InputError("the older checkpoint is of an empty log, which every log extends")
         verify_consistency(old.size, old.root, new.size, new.root, self.path)
@@ -53,8 +56,28 @@ def require_own(checkpoint: Checkpoint, ledger_id: str) -> None:
     """Raises CheckFailedError where the checkpoint is not one that a key of this ledger signs."""
     if not epoch_of(checkpoint.origin, ledger_id):
         raise CheckFailedError(f"the checkpoint is that of another ledger: {quoted(checkpoint.origin)}")
+    _require_plain(checkpoint)
+
+
+def _require_plain(checkpoint: Checkpoint) -> None:
     if checkpoint.extensions:
         raise CheckFailedError("the checkpoint has lines behind its root, and those of ledgers have none")
+
+
+def require_epoch(leaf: CheckpointLeaf, checkpoint: Checkpoint, ledger_id: str) -> None:
+    """Check that an epoch which the leaf begins is the checkpoint's, and comes after an earlier one of this ledger.
+
+    Raises CheckFailedError, and InputError for more checkpoints than can be counted the same everywhere.
+    """
+    if checkpoint.size > SAFE_INTEGER:
+        raise InputError(f"no ledger has {checkpoint.size} checkpoints")
+    if leaf.after is None:
+        return
+    epoch = epoch_of(checkpoint.origin, ledger_id)
+    if leaf.epoch != epoch:
+        raise CheckFailedError(f"its leaf begins epoch {leaf.epoch}, and the checkpoint is of epoch {epoch}")
+    if not 0 < epoch_of(leaf.after.origin, ledger_id) < epoch:
+        raise CheckFailedError(f"its leaf begins an epoch after one of another log: {quoted(leaf.after.origin)}")
 
 
 def proof_fields(proof: HeadProof, since: Since | None) -> dict[str, Any]:
@@ -87,6 +110,8 @@ def read_proof(lines: Lines, line: dict[str, Any], task_id: str, *, absent: bool
         tlog.path,
         str(tlog.checkpoint),
     )
+    if proof.map_proof.other is not None and proof.map_proof.other[1] > SAFE_INTEGER:
+        raise lines.wrong("the position in the map proof is no count")
     since = _read_since(lines, fields["since"]) if "since" in fields else None
     lines.require_spelled(proof_fields(proof, since))
     return proof, since
@@ -105,6 +130,6 @@ def _read_since(lines: Lines, fields: object) -> Since:
 
 def _from_hex(lines: Lines, value: object, what: str) -> bytes:
     try:
-        return bytes.fromhex(value)  # type: ignore[arg-type]
+        return require_hash(bytes.fromhex(value), what)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise lines.wrong(f"{what} is not hex") from None

@@ -10,15 +10,17 @@ from hashlib import sha256
 
 from tallystick.errors import InputError, TamperedError
 from tallystick.model.frozen import Frozen, set_once
-from tallystick.model.header import decode_header
+from tallystick.model.header import Header, decode_header
+from tallystick.model.ids import require_task_id
 from tallystick.model.output import OUTPUT_LIMIT
-from tallystick.model.record import PARTS, RECORD_LIMIT, SALT_BYTES, decode_record
+from tallystick.model.record import PARTS, RECORD_LIMIT, REDACTION, SALT_BYTES, Record, decode_record
+from tallystick.model.spelling import ENTRY, SESSION, closed, is_digest, is_later
 from tallystick.proof.checkpoint import CheckpointLeaf
 from tallystick.proof.merkle import Edge, leaf_hash
 from tallystick.proof.note import SignedNote
 from tallystick.stores.base import CHUNK_BYTES, INLINE_OUTPUT, Head
 from tallystick.stores.bundle_lines import Lines
-from tallystick.stores.bundle_proof import read_proof, require_own
+from tallystick.stores.bundle_proof import read_proof, require_epoch, require_own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,8 +112,8 @@ class BundleReader:
         absent = "absent" in first
         names = ("bundle", "ledger", "task_id", *(("absent",) if absent else ("position", "root")))
         self._lines.require_spelled(self._lines.only(first, names))
-        self.ledger_id = self._lines.text(first, "ledger")
-        self.task_id = self._lines.text(first, "task_id")
+        self.ledger_id = self._lines.ledger_id(first)
+        self.task_id = require_task_id(self._lines.text(first, "task_id"))
         self.head = None if absent else self._named_head(first)
         self._read_rest(first)
 
@@ -134,11 +136,29 @@ class BundleReader:
             self._check_header()
 
     def _check_header(self) -> None:
-        header = decode_header(self.header)
+        header = self._header_in(self.header)
         if header.ledger != self.ledger_id or header.task_id != self.task_id:
             raise self._tampered("the header is that of another session", 0)
         self._at = header.at
         self._append(self.header, 0)
+
+    def _header_in(self, data: bytes) -> Header:
+        """The header that these bytes are. Raises InputError, StoreUnavailableError if a later version wrote it."""
+        if is_later(data, SESSION):
+            raise closed(self.task_id)
+        try:
+            return decode_header(data)
+        except InputError as error:
+            raise self._lines.wrong(error.what) from None
+
+    def _record_in(self, data: bytes) -> Record:
+        """The record that these bytes are. Raises InputError, StoreUnavailableError if a later version wrote it."""
+        if is_later(data, ENTRY):
+            raise closed(self.task_id)
+        try:
+            return decode_record(data)
+        except InputError as error:
+            raise self._lines.wrong(error.what) from None
 
     def _tampered(self, what: str, position: int | None) -> TamperedError:
         return TamperedError(what, task_id=self.task_id, position=position)
@@ -178,7 +198,7 @@ class BundleReader:
         data = lines.data(fields["record"], "record")
         if len(data) > RECORD_LIMIT:
             raise lines.wrong("the record is too long")
-        record = decode_record(data)
+        record = self._record_in(data)
         committed = [part for part in PARTS if getattr(record, part)]
         lines.only(fields, ("record", *committed))
         if record.at < self._at:
@@ -192,6 +212,8 @@ class BundleReader:
             if isinstance(given, str):
                 if given not in marks:
                     raise lines.wrong(f"{part} is marked {given!r}")
+                if not is_digest(getattr(record, part)):
+                    raise lines.wrong(f"its {part} has no digest")
                 marks[given].append(part)
                 continue
             salts[part], parts[part] = self._part(given, part)
@@ -201,7 +223,7 @@ class BundleReader:
         self._omitted += len(marks[OMITTED])
         if record.erases:
             erased, names = record.erases
-            if record.type != "redaction" or not 0 < erased < position:
+            if record.type != REDACTION or erased >= position:
                 raise self._tampered("it erases what it cannot", position)
             self._erased.update((erased, part) for part in names)
         self._append(data, position)
@@ -246,6 +268,8 @@ class BundleReader:
         for position, part in self._missing:
             if (position, part) not in self._erased:
                 raise self._tampered(f"its {part} is missing, and no redaction names it", position)
+        for position, part in sorted(self._erased - self._missing.keys()):
+            raise self._tampered(f"a redaction names its {part}, which is not marked as erased", position)
         proof, head = self._proof, self.head
         if head is not None and self._edge.root().hex() != head.root:
             raise self._tampered("the records do not lead to the head that the bundle names", head.position)
@@ -253,10 +277,12 @@ class BundleReader:
             return
         if head is not None and proof.position is not None and proof.position > head.position:
             raise self._tampered("the checkpoint is about a longer history: entries are missing", head.position)
-        require_own(proof.checkpoint(), self.ledger_id)
-        proof.verify()
+        checkpoint = proof.checkpoint()
+        require_own(checkpoint, self.ledger_id)
+        leaf = proof.verify()
         if self._since is not None:
-            self._since.verify(proof.checkpoint(), self.ledger_id)
+            self._since.verify(checkpoint, self.ledger_id)
+        require_epoch(leaf, checkpoint, self.ledger_id)
 
     def verdict(self) -> BundleVerdict:
         """What the bundle shows. Call it after the last of `entries`; reads what is left of them otherwise."""

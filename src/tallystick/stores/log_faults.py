@@ -12,7 +12,7 @@ from tallystick.proof.headmap import HeadMap, key_range, map_key
 from tallystick.proof.keys import VerifierKey
 from tallystick.proof.merkle import Edge, leaf_hash
 from tallystick.proof.note import SignedNote
-from tallystick.stores.checkpoints import checkpoints, decode_leaf, origin_of
+from tallystick.stores.checkpoints import checkpoints, decode_leaf, epoch_of, origin_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class _Verification:
         self._at = leaf.at
         if leaf.epoch and leaf.epoch <= self._epoch:
             yield "", None, f"checkpoint {number} begins epoch {leaf.epoch} after epoch {self._epoch}"
+        if leaf.after is not None and not 0 < epoch_of(leaf.after.origin, self._ledger_id) < leaf.epoch:
+            yield "", None, f"checkpoint {number} begins an epoch after one of another log, {leaf.after.origin}"
         self._epoch = max(self._epoch, leaf.epoch)
 
     def _note(self, stored: StoredCheckpoint) -> Iterator[Fault]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallystick.errors import CheckFailedError, InputError
 from tallystick.model.frozen import Frozen, set_once
+from tallystick.model.jsontext import SAFE_INTEGER
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.encoding import decode_decimal, quoted
 from tallystick.proof.headmap import map_key
@@ -51,17 +52,17 @@ class Trusted(Frozen):
 
     @classmethod
     def parse(cls, line: str) -> Trusted:
-        """The key that `VKEY` or `VKEY until NUMBER` spells. Raises InputError."""
-        vkey, _, rest = line.strip().partition(" ")
+        """The key that `VKEY` or `VKEY until NUMBER` spells, with ASCII white space between. Raises InputError."""
+        words = [word.decode("utf-8", "replace") for word in line.encode("utf-8", "replace").split()]
+        vkey, rest = (words[0], words[1:]) if words else ("", [])
         key = VerifierKey.parse(vkey)
         if key.key_type not in LOG_TYPES:
             raise InputError(f"the key of {quoted(key.name)} is a witness's: type 0x{key.key_type:02x}")
         if not rest:
             return cls(key)
-        word, _, number = rest.strip().partition(" ")
-        if word != "until":
-            raise InputError(f"after a key comes `until` and a number, not {quoted(rest)}")
-        return cls(key, decode_decimal(number.strip(), "the checkpoint it retired at"))
+        if rest[0] != "until" or len(rest) != 2:
+            raise InputError(f"after a key comes `until` and a number, not {quoted(' '.join(rest))}")
+        return cls(key, decode_decimal(rest[1], "the checkpoint it retired at"))
 
     def under(self, origin: str, ledger_id: str) -> VerifierKey | None:
         """The key as it signs that origin; None where it is not one of that log's."""
@@ -88,6 +89,20 @@ class AnyOf:
         return self._otherwise.check(note, checkpoint, ledger_id)
 
 
+class Witnessed:
+    """One of these keys must have signed, and the quorum of a policy that names no log must have cosigned."""
+
+    def __init__(self, keys: Iterable[Trusted], policy: Policy) -> None:
+        self._keys = AnyOf(keys)
+        self._policy = policy
+
+    def check(self, note: SignedNote, checkpoint: Checkpoint, ledger_id: str) -> list[VerifierKey]:
+        """See `Judge.check`."""
+        signed = self._keys.check(note, checkpoint, ledger_id)
+        self._policy.require_quorum(note)
+        return signed
+
+
 class Against(Frozen):
     """A checkpoint to hold a ledger to."""
 
@@ -112,7 +127,9 @@ def read_trusted(data: bytes) -> list[Trusted] | Policy:
     found = []
     for number, words in lines:
         try:
-            found.append(Trusted.parse(b" ".join(words).decode("utf-8", "replace")))
+            found.append(Trusted.parse(b" ".join(words).decode("utf-8")))
+        except UnicodeDecodeError:
+            raise InputError("the line is not valid UTF-8", where=f"line {number}") from None
         except InputError as error:
             raise InputError(error.what, where=f"line {number}", advice=error.advice) from None
     if not found:
@@ -134,6 +151,8 @@ def read_against(data: bytes, ledger_id: str, trusted: list[Trusted] | Policy | 
             f"this is no checkpoint of this ledger but of {quoted(checkpoint.origin)}",
             advice=f"its checkpoints begin with {origin_of(ledger_id)}",
         )
+    if checkpoint.size > SAFE_INTEGER:
+        raise InputError(f"no ledger has {checkpoint.size} checkpoints")
     if trusted is None:
         return Against(checkpoint)
     if isinstance(trusted, Policy):
@@ -150,7 +169,8 @@ def _signers(note: SignedNote, checkpoint: Checkpoint, ledger_id: str, trusted: 
     for one in trusted:
         key = one.under(checkpoint.origin, ledger_id)
         if key is not None:
-            keys[key] = one.until
+            ends = [until for until in (one.until, keys.get(key)) if until is not None]
+            keys[key] = min(ends, default=None)
     if not keys:
         raise UnsignedError(f"none of the keys given signs for {checkpoint.origin}")
     signed = [verified.key for verified in note.verify(keys)]

@@ -10,7 +10,7 @@ import os
 import re
 
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError
-from tallystick.proof.keys import ED25519, Signer, SigningKey, VerifierKey
+from tallystick.proof.keys import ED25519, MLDSA44_COSIGNATURE, SEED_SIZE, Signer, SigningKey, VerifierKey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "TALLYSTICK_SIGNING_KEY"
 DEFAULT_NAME = "default"
+KEY_TYPES = {"ed25519": ED25519, "ml-dsa-44": MLDSA44_COSIGNATURE}
+"""The types of keys that sign a ledger, by the names that the command has for them."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _LONGEST_FILE = 8192
 
@@ -101,10 +103,13 @@ class KeyFolder:
         environ = self._environ
         return Key(name, "ssh-agent", ED25519, public, sign=lambda message: SshAgent(environ).sign(public, message))
 
-    def new(self, name: str = DEFAULT_NAME) -> Key:
-        """Make an Ed25519 key and keep it in a file. Raises InputError where there is one of that name."""
+    def new(self, name: str = DEFAULT_NAME, key_type: int = ED25519) -> Key:
+        """Make a key and keep it in a file.
+
+        Raises InputError if there is one of that name, or if keys of that type cannot be made here.
+        """
         path = self._file(name)
-        secret = SigningKey(name, ED25519, os.urandom(32))
+        secret = SigningKey(name, key_type, os.urandom(SEED_SIZE))
         self._write(path, secret.encode())
         return _from_secret(name, "file", secret.encode(), path)
 
