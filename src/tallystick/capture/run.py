@@ -209,6 +209,7 @@ def run_command(
         stderr_fd=stderr,
         control=control,
     )
+    finished.command = run.command
     try:
         with content, workspace.snapshot() as after:
             judgement = run.judge(finished)

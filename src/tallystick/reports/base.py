@@ -219,15 +219,16 @@ def _texts(value: Any, name: str) -> tuple[str, ...]:
 def combined(reports: Iterable[Report]) -> Report:
     """One report for several of one command: counts added up, names merged.
 
-    If their units differ, only those in the first of `UNITS` count, and a failure of the others becomes a
-    problem: the counts do not depend on the order of the reports. Raises ValueError if there is no report.
+    If their units differ, only those in the first of `UNITS` count, of those that executed anything, and a failure of
+    the others becomes a problem. The counts do not depend on the order of the reports. Raises ValueError if there is
+    no report.
     """
     parts = list(reports)
     if len(parts) == 1:
         return parts[0]
     if not parts:
         raise ValueError("no report to combine")
-    unit = min((part.unit for part in parts), key=_rank)
+    unit = min((part.unit for part in [part for part in parts if part.executed] or parts), key=_rank)
     counted = [part for part in parts if part.unit == unit]
     names = {kind: Names() for kind in NAMED}
     for kind, collected in names.items():
