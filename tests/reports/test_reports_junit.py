@@ -117,7 +117,9 @@ def test_outcome_of_a_testcase(case: str, kind: str) -> None:
 
 
 def test_suites_nest_and_attributes_do_not_count() -> None:
-    inner = "<testsuite tests='-4' failures='-99' errors='many'><testcase/><testsuite><testcase/></testsuite></testsuite>"
+    inner = (
+        "<testsuite tests='-4' failures='-99' errors='many'><testcase/><testsuite><testcase/></testsuite></testsuite>"
+    )
     report = read_report(f"<testsuites tests='77' errors='x'><testcase/>{inner}</testsuites>".encode())
     assert (report.executed, report.failed, report.passed) == (3, 0, 3)
 

@@ -102,7 +102,7 @@ def shortcomings(
 def _failures(expect: Expectation, exit_code: int, tests: Mapping[str, Any], command: str) -> str:
     """Failures that a report file tells of, and those that were printed although the exit code was 0.
 
-    What was printed may be a test's subject, or cut into by it, so the exit code outweighs a guess unless it was hidden.
+    What was printed may be a test's subject, or cut into by it: the exit code outweighs a guess unless it was hidden.
     """
     failed, inside, cut_short = tests.get("status") == "fail", _texts(tests, "inside"), _texts(tests, "unended")
     if not (failed or inside or cut_short):

@@ -23,7 +23,9 @@ _KEYWORDS = frozenset(
     {"if", "then", "elif", "else", "fi", "while", "until", "for", "do", "done", "case", "esac", "select", "function"}
     | {"coproc", "[["}
 )
-_SILENT = frozenset({"cd", "export", "set", "unset", "umask", "ulimit", "shopt", "alias", "readonly", "mkdir", "rm", ":"})
+_SILENT = frozenset(
+    {"cd", "export", "set", "unset", "umask", "ulimit", "shopt", "alias", "readonly", "mkdir", "rm", ":"}
+)
 """Commands that print no results: whether they succeed tells nothing of tests."""
 
 _WRAPPERS = frozenset(
@@ -221,7 +223,7 @@ class _Line:
             hides = not silent and (inverted or self.chained or not self.errexit)
         if hides:
             self.found.add(HIDDEN)
-        self.chained = operator in ("&&", "||") and bool(words) or (self.chained and operator in ("|", "|&"))
+        self.chained = (operator in ("&&", "||") and bool(words)) or (self.chained and operator in ("|", "|&"))
         return at + 1
 
     def _take(self, words: list[_Word]) -> bool:
@@ -254,7 +256,7 @@ class _Line:
                 words.append(item.text)
             elif group and item == ";":
                 words = [] if self._more_in_group(at + 1) else words
-            elif not group and item in ("&&", ";", ")") or _is(item, "}") or item == ")":
+            elif (not group and item in ("&&", ";", ")")) or _is(item, "}") or item == ")":
                 break
             elif item != "(":
                 return 0

@@ -1,8 +1,8 @@
 """A Go package's tests: which of them are groups of subtests, how each ended, and what was a re-run.
 
-A package may stand in a report several times: `-count`, a matrix written to one file, one `go test` after another. Those
-runs are of equal standing, and a test that failed in one of them failed. Only a run of some of the tests that had failed
-and of nothing else is a re-run, as gotestsum makes them, whose later pass counts.
+A package may stand in a report several times: `-count`, a matrix written to one file, one `go test` after another.
+Those runs are of equal standing, and a test that failed in one of them failed. Only a run of some of the tests that
+had failed and of nothing else is a re-run, as gotestsum makes them, whose later pass counts.
 """
 
 from __future__ import annotations
@@ -124,8 +124,10 @@ def _note_problem(tally: Tally, package: str, run: PackageRun) -> None:
 def _is_rerun(run: PackageRun, last: dict[str, str]) -> bool:
     """Whether the run repeats tests that failed, and leaves out others: nobody but a re-run chooses so."""
     leaves = run.leaves()
-    return bool(leaves) and all(last.get(name) in _BAD for name in leaves) and any(
-        name not in run.tests and _group(name, run.tests.keys()) not in leaves for name in last
+    return (
+        bool(leaves)
+        and all(last.get(name) in _BAD for name in leaves)
+        and any(name not in run.tests and _group(name, run.tests.keys()) not in leaves for name in last)
     )
 
 

@@ -72,7 +72,11 @@ def salvage(data: bytes, bodies: frozenset[str]) -> Salvaged:
 
 def _decoded(data: bytes) -> str:
     """The text; bytes that are none in its encoding become lone surrogates, which count as unreadable."""
-    for mark, encoding in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
         if data.startswith(mark):
             return _decode(data if encoding == "utf-16" else data[len(mark) :], encoding)
     if data.startswith((b"<\0", b"\0<")):

@@ -1,7 +1,7 @@
 """What runners print that ran nothing and end with exit code 0 all the same.
 
-A statement counts if it closes the output: not much may follow it, so that another tool that runs later is not taken for
-having run nothing. What is not in the list is known by its wording.
+A statement counts if it closes the output: not much may follow it, so that another tool that runs later is not taken
+for having run nothing. What is not in the list is known by its wording.
 """
 
 from __future__ import annotations
@@ -21,16 +21,31 @@ _SENTENCES: tuple[tuple[str, str, bytes, bytes], ...] = (
     ("jest", "tests", b"\nNo tests found related to", rb"\nNo tests found related to files changed since [^\n]{1,300}"),
     ("turbo", "tasks", b"No tasks were executed", rb"\n *WARNING +No tasks were executed as part of this run\."),
     ("nx", "tasks", b"NX ", rb"\n\W{0,12}NX\W{1,12}No (?:tasks|projects)[^\n]{0,120} (?:were|was) run"),
-    ("lerna", "tasks", b"\nlerna ", rb"\nlerna [\w ]{1,20} No packages (?:found )?with the lifecycle script [^\n]{1,120}"),
+    (
+        "lerna",
+        "tasks",
+        b"\nlerna ",
+        rb"\nlerna [\w ]{1,20} No packages (?:found )?with the lifecycle script [^\n]{1,120}",
+    ),
     ("lerna", "tasks", b"\nlerna ", rb"\nlerna [\w ]{1,20} No packages remain after filtering[^\n]{0,200}"),
-    ("pnpm", "tasks", b"None of the selected packages", rb"\n *None of the selected packages has an? [^\n]{1,120} script"),
+    (
+        "pnpm",
+        "tasks",
+        b"None of the selected packages",
+        rb"\n *None of the selected packages has an? [^\n]{1,120} script",
+    ),
     ("pnpm", "tasks", b"No projects ", rb"\nNo projects (?:matched the filters|found) in [^\n]{1,300}"),
     ("yarn", "tasks", b"No workspaces ", rb"\n[^\n]{0,40}No workspaces (?:match|found|matched)[^\n]{0,120}"),
     ("nox", "tasks", b"No sessions selected", rb"\n(?:nox > )?No sessions selected[^\n]{0,120}"),
     ("gotestsum", "tests", b"\nDONE 0 tests", rb"\nDONE 0 tests in [\d.]+s"),
     ("go test", "packages", b"no packages to test", rb"\nno packages to test"),
     ("ctest", "tests", b"No tests were found!!!", rb"\nNo tests were found!!!"),
-    ("dotnet test", "tests", b"No test ", rb"\nNo test (?:is available in|matches the given testcase filter) [^\n]{1,600}"),
+    (
+        "dotnet test",
+        "tests",
+        b"No test ",
+        rb"\nNo test (?:is available in|matches the given testcase filter) [^\n]{1,600}",
+    ),
     ("mix", "tests", b"There are no tests to run", rb"\nThere are no tests to run"),
     ("mix", "tests", b"No stale tests", rb"\nNo stale tests"),
     ("sbt", "tests", b"No tests were executed", rb"\n\[info\] No tests were executed\.?"),
@@ -39,9 +54,8 @@ _SENTENCES: tuple[tuple[str, str, bytes, bytes], ...] = (
     ("karma", "tests", b"Executed 0 of 0", rb"\n[^\n]{0,80}Executed 0 of 0 [^\n]{1,80}"),
     ("lein", "tests", b"\nRan 0 tests", rb"\nRan 0 tests containing 0 assertions\."),
     ("bats", "tests", b"\n1..0", rb"\n1\.\.0(?: # [^\n]{1,200})?"),
-    ("tox", "tasks", b": SKIP", rb"\n  [\w.,-]{1,60}: SKIP \([^\n]{1,40}\)(?:\n  [\w.,-]{1,60}: SKIP \([^\n]{1,40}\))*"),
 )
-"""The runner, what it would have counted, a text in its statement, and the statement from the line break before it on."""
+"""The runner, what it would have counted, a text in its statement, the statement from the line break before it on."""
 
 _THINGS = (
     rb"(?:unit |integration |e2e |matching |selected |new )?(?:tests?|specs?|test (?:files?|cases?|suites?|targets?)"
@@ -57,7 +71,9 @@ _WORDING = re.compile(
     rb"(?:[.,;:!(\xe2]| (?:for|in|with|matching|related|exiting|on|by|after|since|from) )?[^\n]{0,300}",
     re.IGNORECASE,
 )
-_VERB = re.compile(rb"\b(?:found|ran|executed|collected|are|were|was|run|matched|selected|defined|to run|to execute)\b", re.I)
+_VERB = re.compile(
+    rb"\b(?:found|ran|run|executed|collected|discovered|scheduled|matched|selected|defined|execute)\b", re.I
+)
 
 
 def nothing_run(text: bytes) -> Iterator[Part]:
@@ -104,6 +120,13 @@ def _pre_commit(text: bytes) -> Iterator[Part]:
         yield _nothing("pre-commit", len(text), "hooks")
 
 
+def _tox(text: bytes) -> Iterator[Part]:
+    """tox, if it skipped every environment."""
+    states = re.findall(rb"\n  [\w.,-]{1,60}: (OK|FAIL|SKIP)\b[^\n]*(?=\n)", text)
+    if states and set(states) == {b"SKIP"}:
+        yield _nothing("tox", len(text), "tasks")
+
+
 def _nox(text: bytes) -> Iterator[Part]:
     """nox, if it skipped every session."""
     began = len(re.findall(rb"\nnox > Running session [^\n]+", text))
@@ -118,9 +141,17 @@ def _ctest(text: bytes) -> Iterator[Part]:
         yield _nothing("ctest", len(text), "tests")
 
 
+def _pnpm(text: bytes) -> Iterator[Part]:
+    """pnpm, if it names the packages that it looked at and then runs no script."""
+    if re.fullmatch(rb"\s*Scope: [^\n]{1,60} workspace projects\s*", text):
+        yield _nothing("pnpm", len(text), "tasks")
+
+
 _READERS: tuple[tuple[bytes, Callable[[bytes], Iterator[Part]]], ...] = (
     (b"[no test files]", _go),
     (b"Skipped", _pre_commit),
     (b"nox > Session ", _nox),
+    (b": SKIP", _tox),
     (b"\nTest project ", _ctest),
+    (b"\nScope: ", _pnpm),
 )

@@ -150,7 +150,8 @@ def go(text: bytes) -> Iterator[Part]:
     matches = list(line.finditer(text))
     verbose = any(match[4] for match in matches)
     ended = {match[6]: match.start() for match in matches if match[6]}
-    run, begun = PackageRun(), {}
+    run = PackageRun()
+    begun: dict[str, int] = {}
     for match in matches:
         if match[4]:
             name = match[4].decode("utf-8", "replace")

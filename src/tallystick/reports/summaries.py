@@ -201,9 +201,7 @@ SUMMARIES = (
         rb"(?P<total>\d{1,9}) tests, \d{1,9} assertions, (?P<failed>\d{1,9}) failures, (?P<errors>\d{1,9}) errors, "
         rb"(?P<skipped>\d{1,9}) pendings, (?P<skipped_2>\d{1,9}) omissions, \d{1,9} notifications" + END,
     ),
-    Summary(
-        "phpunit", b"OK (", rb"OK \((?P<total>\d{1,9}) tests?, \d{1,9} assertions?\)" + END, start=_PHPUNIT
-    ),
+    Summary("phpunit", b"OK (", rb"OK \((?P<total>\d{1,9}) tests?, \d{1,9} assertions?\)" + END, start=_PHPUNIT),
     Summary(
         "phpunit",
         b"!\nTests: ",

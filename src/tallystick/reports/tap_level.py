@@ -15,7 +15,7 @@ MAX_TOLD = 5
 class Numbers:
     """The numbers of test points on one level, in whatever order they come."""
 
-    __slots__ = ("_later", "_upto", "last", "largest", "repeated")
+    __slots__ = ("_later", "_upto", "largest", "last", "repeated")
 
     def __init__(self) -> None:
         self.last = 0
