@@ -84,7 +84,8 @@ def _as_utf_8(data: bytes) -> bytes:
 def _has_go_event(head: bytes) -> bool:
     import re
 
-    return re.search(rb'^\{(?="(?:Time|Action|ImportPath)":).{0,400}"Action":"', head, re.MULTILINE) is not None
+    first = rb"(?=\"(?:Time|Action|Package|ImportPath|Test|Elapsed|Output)\"\s*:)"
+    return re.search(rb"^\{\s*" + first + rb".{0,400}?\"Action\"\s*:\s*\"", head, re.MULTILINE) is not None
 
 
 def _has_tap_line(head: bytes) -> bool:

@@ -270,7 +270,8 @@ class _Reader:
         return False
 
     def _pragma(self, settings: str, indent: int) -> None:
-        if not self.embedded and self._enter(indent, opens=False):
+        opens = bool(self.levels[-1].announced)
+        if not self.embedded and self._enter(indent, opens=opens):
             for setting in re.findall(r"[+-][\w-]+", settings):
                 if setting[1:] == "strict":
                     self.levels[-1].strict = setting[0] == "+"
