@@ -131,7 +131,7 @@ def _nox(text: bytes) -> Iterator[Part]:
     """nox, if it skipped every session."""
     began = len(re.findall(rb"\nnox > Running session [^\n]+", text))
     skipped = len(re.findall(rb"\nnox > Session [^\n]{1,120} (?:was )?skipped[.:][^\n]*", text))
-    if skipped and skipped >= began:
+    if skipped and skipped >= began and not re.search(rb"\nnox > Session [^\n]{1,120} (?:was successful|failed)", text):
         yield _nothing("nox", len(text), "tasks")
 
 

@@ -51,6 +51,8 @@ _PYTEST_BEFORE = (
     rb"|\(\d+ durations < .*|\d+\.\d+s (?:call|setup|teardown) .*"
 )
 """Lines that `pytest -q` prints right before it closes."""
+_PYTEST_RESULTS = rb"[.FEsxX]+(?: +\[ *\d+%\])?|(?:FAILED|ERROR|SKIPPED|XFAIL|XPASS) \S.*"
+"""Those of them that are results, which a test seldom prints."""
 
 
 def console_report(
@@ -80,7 +82,7 @@ def console_report(
 
 
 def pytest(text: bytes) -> Iterator[Part]:
-    """pytest: of each session the last line between `=` signs, with `-q` the last plain one."""
+    """pytest: of each session the last line between `=` signs, with `-q` the last plain one and those after results."""
     lines = re.compile(
         rb"\n(=+ )?(no tests ran|(?:no tests|(?:\d{1,9}/)?\d{1,9} tests?) collected(?: \([a-z0-9 ]{1,40}\))?"
         rb"|\d{1,9} [a-z]+(?: [a-z]+)?(?:, \d{1,9} [a-z]+(?: [a-z]+)?){0,12})"
@@ -89,21 +91,25 @@ def pytest(text: bytes) -> Iterator[Part]:
     starts = [match.start() for match in re.finditer(rb"\n=+ test session starts =+(?=\n)", text)]
     progress = [match.start() for match in re.finditer(rb"\[100%\][ \t]*(?=\n)", text)]
     closing: dict[tuple[bool, int], re.Match[bytes]] = {}
-    ends = []
+    ends, earlier = [], []
     for line in lines.finditer(text):
         plain, at = not line[1], line.start()
         if not _pytest_words(line[2]) or bool(line[1]) != bool(line[3]):
             continue
-        session = bisect_left(progress if plain else starts, at)
-        if not plain or session or _pytest_closes(text, line):
-            closing[plain, session] = line
+        session = plain, bisect_left(progress if plain else starts, at)
         if not plain:
             ends.append(at)
+        elif not session[1] and not _pytest_closes(text, line):
+            continue
+        elif (last := closing.get(session)) and re.fullmatch(_PYTEST_RESULTS, _line_before(text, last.start())):
+            earlier.append(last)
+        closing[session] = line
+    yield from (Part(_pytest_report(line[2]), line.end()) for line in earlier)
     begun = beginnings(starts, ends)
-    for (plain, session), line in closing.items():
+    for (plain, number), line in closing.items():
         begins = UNKNOWN if plain else begun[line.start()]
-        if begins == UNKNOWN and not plain and session:
-            begins = starts[session - 1]
+        if begins == UNKNOWN and not plain and number:
+            begins = starts[number - 1]
         yield Part(_pytest_report(line[2]), line.end(), begins)
 
 
@@ -116,8 +122,12 @@ def _pytest_closes(text: bytes, line: re.Match[bytes]) -> bool:
     """Whether the plain line stands where pytest closes: at the end, or after what it prints right before."""
     if not text[line.end() : line.end() + 1_000].strip():
         return True
-    before = text[max(0, line.start() - 2_000) : line.start()].rstrip().rpartition(b"\n")[2]
-    return re.fullmatch(_PYTEST_BEFORE, before.rstrip()) is not None
+    return re.fullmatch(_PYTEST_BEFORE, _line_before(text, line.start())) is not None
+
+
+def _line_before(text: bytes, at: int) -> bytes:
+    """The last line with text in it before this place."""
+    return text[max(0, at - 2_000) : at].rstrip().rpartition(b"\n")[2].rstrip()
 
 
 def _pytest_report(items: bytes) -> Report:
