@@ -74,6 +74,7 @@ def test_what_failed_fails(tmp_path: Path) -> None:
     assert judged["matrix"].names["failed"] == ["example.org/shop/cart.TestStrict"]
 
 
+@pytest.mark.storm
 @pytest.mark.skipif(shutil.which("go") is None, reason="there is no Go on this machine")
 def test_what_go_writes_now(tmp_path: Path) -> None:
     project = tmp_path / "go"
