@@ -5,6 +5,7 @@ lerna 9, pnpm, pre-commit 4.7, doit 0.37, nox, tox 4, Go 1.27, cargo 1.95, ctest
 bats 1.8, behave 1.3, robot, Gradle 4.4, nose2; those of .NET, mix, sbt, meson and bazel after their documentation.
 """
 
+# ruff: noqa: E501 (what tools print is one line)
 from __future__ import annotations
 
 import shutil

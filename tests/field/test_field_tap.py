@@ -98,10 +98,15 @@ SUBTESTS = {
 }
 
 GOOD = {
-    "buffered": "TAP version 13\nok 1 - outer # time=1ms\n  ---\n  note: x\n  ...\n{\n    ok 1 - inner\n    1..1\n}\n1..1\n",
+    "buffered": (
+        "TAP version 13\nok 1 - outer # time=1ms\n  ---\n  note: x\n  ...\n{\n    ok 1 - inner\n    1..1\n}\n1..1\n"
+    ),
     "buffered-after-a-comment": "1..1\nok 1 - outer\n# why\n# because\n{\n    1..1\n    ok 1 - inner\n}\n",
     "buffered-on-the-line": "1..1\nok 1 - outer {\n  1..1\n  ok 1 - inner\n}\n",
-    "buffered-in-buffered": "1..1\nok 1 - a {\n    ok 1 - b\n      ---\n      x: 1\n      ...\n    {\n        1..1\n        ok 1 - c\n    }\n    1..1\n}\n",
+    "buffered-in-buffered": (
+        "1..1\nok 1 - a {\n    ok 1 - b\n      ---\n      x: 1\n      ...\n    {\n        1..1\n"
+        "        ok 1 - c\n    }\n    1..1\n}\n"
+    ),
     "brace-in-a-description": "1..2\nok 1 - a {b}\nok 2 - function() {}\n",
     "json-printed": '1..2\nok 1\n{\n  "ok": 1\n}\nok 2\n',
     "printed-by-a-test": "1..2\n# Subtest: a\n    ok 1 - x\n  ok 5 printed\n    ok 2 - y\n    1..2\nok 1 - a\nok 2\n",

@@ -1,4 +1,4 @@
-"""The readers beside others' of the same formats: prove, npm's tap-parser, `go tool test2json`, junitparser, sarif-tools.
+"""The readers beside others' of the same formats: prove, tap-parser, `go tool test2json`, junitparser, sarif-tools.
 
 What is not on the machine is installed for the test into a folder of its own; without a network it is skipped.
 """

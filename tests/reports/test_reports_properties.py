@@ -1,5 +1,6 @@
-"""What holds of every report, whatever its format: more failures never pass, more passes never fail, order is no matter."""
+"""What holds of reports in any format: more failures never pass, more passes never fail, order does not matter."""
 
+# ruff: noqa: E501 (tables of commands)
 from __future__ import annotations
 
 import json
@@ -95,7 +96,7 @@ def test_more_failures_never_pass_and_more_passes_never_fail(format: str, tests:
     with_passes = read(format, [*tests, *further])
     assert (with_passes.status == "fail") == (report.status == "fail")
     assert with_passes.status == "pass" or report.status != "pass"
-    if format != "sarif":
+    if format != "sarif" and (tests or format != "nested-tap"):  # an empty group is a test itself
         assert with_passes.passed == report.passed + len(further)
     assert read(format, [*tests, ("Zzzzzzzz", "fail")]).status == "fail"
 
@@ -146,7 +147,8 @@ def pytest_says(tests: Tests) -> str:
 def test_the_order_of_runs_in_an_output_does_not_matter(runs: list[Tests], data: st.DataObject) -> None:
     one = read_console("".join(map(pytest_says, runs)).encode())
     other = read_console("".join(map(pytest_says, data.draw(st.permutations(runs)))).encode())
-    assert one is not None and other is not None
+    assert one is not None
+    assert other is not None
     assert (one.status, one.counts, one.inside) == (other.status, other.counts, other.inside)
     assert one.passed == sum(kind == "pass" for run in runs for _, kind in run)
     assert (one.status == "fail") == any(map(bad, runs))

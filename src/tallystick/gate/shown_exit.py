@@ -188,6 +188,7 @@ class _Line:
         self.depth = depth
         self.found: set[str] = set()
         self.chained = False
+        """Whether a command that prints results stands before `&&`: `set -e` does not end the line for it."""
 
     def judged(self) -> str:
         """What its exit code tells."""
@@ -223,7 +224,8 @@ class _Line:
             hides = not silent and (inverted or self.chained or not self.errexit)
         if hides:
             self.found.add(HIDDEN)
-        self.chained = (operator in ("&&", "||") and bool(words)) or (self.chained and operator in ("|", "|&"))
+        joins = operator in ("&&", "||", "|", "|&")
+        self.chained = joins and (self.chained or (not silent and operator in ("&&", "||")))
         return at + 1
 
     def _take(self, words: list[_Word]) -> bool:
