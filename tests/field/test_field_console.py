@@ -1,7 +1,7 @@
 """What runners print: a guess that contradicts exit code 0 is no failure, unless the command hides that code.
 
 The recorded outputs are of small projects of their own whose tests start a test runner that fails: pytest 9.2, jest 30,
-vitest 4, mocha 11, node 20, Go 1.27, cargo 1.95. Each of those runs ended with exit code 0.
+vitest 4, mocha 12, node 20, Go 1.27, cargo 1.95. Each of those runs ended with exit code 0.
 """
 
 from __future__ import annotations

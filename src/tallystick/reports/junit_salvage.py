@@ -84,7 +84,7 @@ def _decoded(data: bytes) -> str:
     declared = _DECLARED.match(data.lstrip()[:300])
     encoding = declared[1].decode("ascii") if declared else "utf-8"
     try:
-        name = codecs.lookup(encoding).name
+        name = codecs.lookup(encoding.lower().removeprefix("x-")).name
     except LookupError:
         raise UnreadableError(f"an encoding that is not known: {encoding}", 1) from None
     if name.startswith("utf-16"):
