@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 DECIDING = frozenset({"name", "classname", "status", "result", "type", "time", "tests", "failures", "errors", "failed"})
 """Attributes that something is taken from. They have to be readable."""
 
+MAX_TOLD = 5
+"""How many places are told of that were left out."""
+
 MAX_TAG = 4 * 1024 * 1024
 """The longest tag that carries a result, in characters."""
 
@@ -173,7 +176,9 @@ class _Scanner:
         self.at = found.start()
         body = self.text[begin : self.at]
         self.pieces.append("\n" * body.count("\n"))
-        if _UNREADABLE.search(re.sub(r"<!\[CDATA\[.*?\]\]>", _without_references, body, flags=re.DOTALL)):
+        if len(self.dropped) < MAX_TOLD and _UNREADABLE.search(
+            re.sub(r"<!\[CDATA\[.*?\]\]>", _without_references, body, flags=re.DOTALL)
+        ):
             self._drop(name)
 
     def _raw(self, begin: int, end: int, name: str) -> None:
@@ -185,7 +190,7 @@ class _Scanner:
         """Drop what stands before."""
         text = self.text[self.at : to]
         self.pieces.append("\n" * text.count("\n"))
-        if _UNREADABLE.search(text) and not text.startswith("<!"):
+        if len(self.dropped) < MAX_TOLD and not text.startswith("<!") and _UNREADABLE.search(text):
             self._drop(f"text in {self.open[-1]}" if self.open else "text")
         self.at = to
 
@@ -196,7 +201,7 @@ class _Scanner:
         return end + len(mark)
 
     def _drop(self, what: str) -> None:
-        if len(self.dropped) < 5:
+        if len(self.dropped) < MAX_TOLD:
             self.dropped.append(f"{what} in line {self._line_at(self.at)}")
 
     def _line_at(self, at: int) -> int:

@@ -142,6 +142,8 @@ class _Reader:
     def _enter(self, indent: int, *, opens: bool) -> bool:
         """Make the level at this indentation the current one: whether there is one, or `opens` made one."""
         top = self.levels[-1]
+        if top.indent == indent:
+            return True
         if top.indent is None and indent > (self.levels[-2].indent or 0):
             top.indent = indent
         if any(level.indent == indent for level in self.levels):
@@ -228,7 +230,9 @@ class _Reader:
         opens = description.endswith("{") and (description == "{" or description[-2] == " ")
         description = description[:-1].rstrip() if opens else description
         ok, directive, end = self._directive(ok, description)
-        name = description[:end].split(" # time=")[0].replace("\\#", "#")
+        name = description[:end]
+        if "#" in name:
+            name = name.split(" # time=")[0].replace("\\#", "#")
         verdict = ok, directive, shortened(name) or f"test {level.points + 1 if number is None else number}"
         try:
             level.point(number, verdict)
@@ -244,6 +248,8 @@ class _Reader:
 
     def _directive(self, ok: bool, description: str) -> tuple[bool, str, int | None]:
         """What the directive makes of a verdict, the directive if the test does not count, and where it begins."""
+        if "#" not in description:
+            return ok, "", None
         if found := _DIRECTIVE.search(description):
             return ok, found[1], found.start()
         if self.kernel and (found := _KTAP_DIRECTIVE.search(description)):
