@@ -61,6 +61,9 @@ NOTHING = {
     "doit": "-- test\n",
     "doit-several": "-- test\n-- sub:a\n-- sub:b\n",
     "make": "make: Nothing to be done for 'test'.\n",
+    "make-in-make": (
+        "make[1]: Entering directory '/project'\nmake[1]: 'test' is up to date.\nmake[1]: Leaving directory '/project'\n"
+    ),
     "ninja": "ninja: no work to do.\n",
     "nox": "No sessions selected. Please select a session with -s <session name>.\n\nSessions defined in noxfile.py:\n\n- tests\n",
     "nox-skipped": "nox > Running session tests\nnox > Creating virtual environment\nnox > Session tests skipped: not here.\n",
@@ -87,6 +90,11 @@ NOTHING = {
     "meson": "ninja: Entering directory `/project/build'\nninja: no work to do.\nNo tests defined.\n",
     "bazel": "INFO: Build completed successfully\nExecuted 0 out of 0 tests: 0 tests pass.\n",
     "gotestsum": "\nDONE 0 tests in 0.001s\n",
+    "go-cover": "\texample.org/q\t\tcoverage: 0.0% of statements\n",
+    "turbo-older": "\n Tasks:    0 successful, 0 total\nCached:    0 cached, 0 total\n  Time:    79ms\n",
+    "ginkgo": "Ran 0 of 3 Specs in 0.000 seconds\nSUCCESS! -- 0 Passed | 0 Failed | 0 Pending | 3 Skipped\n",
+    "cucumber": "0 scenarios\n0 steps\n0m00.000s\n",
+    "doctest": "[doctest] test cases: 0 | 0 passed | 0 failed | 3 skipped\n[doctest] Status: SUCCESS!\n",
     "unknown-runner": "frobnicate 1.2\n\nNo tests found.\n",
     "unknown-wording": "Warning: no test files found, nothing to do\n",
     "unknown-count": "\n0 specs executed in 0.1s\n",
@@ -94,6 +102,7 @@ NOTHING = {
 
 SOMETHING = {
     "go": "?   \texample.org/q\t[no test files]\nok  \texample.org/r\t0.01s\n",
+    "go-cover": "\texample.org/q\t\tcoverage: 0.0% of statements\nok  \texample.org/r\t0.01s\tcoverage: 80.0% of statements\n",
     "go-verbose": "?   \texample.org/q\t[no test files]\n=== RUN   TestA\n--- PASS: TestA (0.00s)\nPASS\nok  \texample.org/r\t0.01s\n",
     "cargo": CARGO + CARGO.replace("running 0 tests", "running 1 test").replace("0 passed", "1 passed"),
     "pre-commit": "unit tests..................Passed\nlint.................................................(no files to check)Skipped\n",

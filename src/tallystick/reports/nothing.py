@@ -20,6 +20,7 @@ LINES_AFTER = 8
 _SENTENCES: tuple[tuple[str, str, bytes, bytes], ...] = (
     ("jest", "tests", b"\nNo tests found related to", rb"\nNo tests found related to files changed since [^\n]{1,300}"),
     ("turbo", "tasks", b"No tasks were executed", rb"\n *WARNING +No tasks were executed as part of this run\."),
+    ("turbo", "tasks", b" 0 successful, 0 total", rb"\n *Tasks: +0 successful, 0 total"),
     ("nx", "tasks", b"NX ", rb"\n\W{0,12}NX\W{1,12}No (?:tasks|projects)[^\n]{0,120} (?:were|was) run"),
     (
         "lerna",
@@ -49,7 +50,20 @@ _SENTENCES: tuple[tuple[str, str, bytes, bytes], ...] = (
     ("mix", "tests", b"There are no tests to run", rb"\nThere are no tests to run"),
     ("mix", "tests", b"No stale tests", rb"\nNo stale tests"),
     ("sbt", "tests", b"No tests were executed", rb"\n\[info\] No tests were executed\.?"),
-    ("meson", "tests", b"No tests defined", rb"\nNo tests defined\.?"),
+    ("meson", "tests", b"tests defined", rb"\nNo (?:suitable )?tests defined\.?"),
+    ("ginkgo", "tests", b"\nRan 0 of ", rb"\nRan 0 of \d+ Specs in [^\n]{1,60}"),
+    ("cucumber", "tests", b"\n0 scenarios\n", rb"\n0 scenarios\n0 steps"),
+    ("playwright", "tests", b"\nRunning 0 tests", rb"\nRunning 0 tests using [^\n]{1,60}"),
+    ("junit", "tests", b" 0 tests found ", rb"\n\[ +0 tests found +\]"),
+    ("scalatest", "tests", b"of tests run: 0", rb"\n(?:\[info\] )?Total number of tests run: 0"),
+    ("testng", "tests", b"\nTotal tests run: 0", rb"\nTotal tests run: 0, [^\n]{1,120}"),
+    ("doctest", "tests", b"[doctest] test cases: ", rb"\n\[doctest\] test cases: +0 \|[^\n]{1,120}"),
+    ("cabal", "tests", b"0 of 0 test suites", rb"\n0 of 0 test suites \(0 of 0 test cases\) passed\."),
+    ("automake", "tests", b"\n# TOTAL: ", rb"\n# TOTAL: +0"),
+    ("testthat", "tests", b"| PASS 0 ]", rb"\n\[ FAIL 0 \| WARN \d+ \| SKIP \d+ \| PASS 0 \]"),
+    ("busted", "tests", b"\n0 successes / ", rb"\n0 successes / 0 failures / 0 errors / [^\n]{1,60}"),
+    ("zig", "tests", b"\nAll 0 tests passed", rb"\nAll 0 tests passed\."),
+    ("stestr", "tests", b"\nRan: 0 tests", rb"\nRan: 0 tests in [^\n]{1,40}"),
     ("swift test", "tests", b"Executed 0 tests", rb"\n[ \t]*Executed 0 tests, with 0 failures [^\n]{1,120}"),
     ("karma", "tests", b"Executed 0 of 0", rb"\n[^\n]{0,80}Executed 0 of 0 [^\n]{1,80}"),
     ("lein", "tests", b"\nRan 0 tests", rb"\nRan 0 tests containing 0 assertions\."),
@@ -106,11 +120,12 @@ def _closes(text: bytes, at: int) -> bool:
 
 
 def _go(text: bytes) -> Iterator[Part]:
-    """`go test`, if no package had a file with tests."""
-    last = text.rfind(b"\t[no test files]\n")
-    ran = re.search(rb"\n(?:ok  |FAIL|---)\t", text) or b"\n--- " in text
-    if last >= 0 and not ran and re.search(rb"\n\?   \t\S+\t\[no test files\]\n", text) and _closes(text, last + 16):
-        yield _nothing("go test", last, "packages")
+    """`go test`, if no package had a file with tests; with `-cover` it shows their coverage instead."""
+    without = rb"\n(?:\?   \t\S+\t\[no test files\]|\t\S+\t+coverage: 0\.0% of statements)[ \t]*(?=\n)"
+    lines = [match.end() for match in re.finditer(without, text)]
+    ran = re.search(rb"\n(?:ok  |FAIL)\t|--- (?:PASS|FAIL|SKIP): ", text)
+    if lines and not ran and _closes(text, lines[-1]):
+        yield _nothing("go test", lines[-1], "packages")
 
 
 def _pre_commit(text: bytes) -> Iterator[Part]:
@@ -149,6 +164,7 @@ def _pnpm(text: bytes) -> Iterator[Part]:
 
 _READERS: tuple[tuple[bytes, Callable[[bytes], Iterator[Part]]], ...] = (
     (b"[no test files]", _go),
+    (b"coverage: 0.0% of statements", _go),
     (b"Skipped", _pre_commit),
     (b"nox > Session ", _nox),
     (b": SKIP", _tox),

@@ -114,9 +114,12 @@ def _pants(text: bytes) -> Replay | None:
 
 
 def _make(text: bytes) -> Replay | None:
-    """What make says, and nothing else, where a file stands in for the target."""
+    """What make says, and nothing else, if a file stands in for the target; a make started by another names folders."""
     line = re.fullmatch(
-        rb"\s*make(?:\[\d+\])?: (?:['`](\S+)' is up to date|Nothing to be done for ['`](\S+)')\.\s*", text
+        rb"\s*(?:make(?:\[\d+\])?: (?:Entering|Leaving) directory [^\n]{1,500}\n\s*)*"
+        rb"make(?:\[\d+\])?: (?:['`](\S+)' is up to date|Nothing to be done for ['`](\S+)')\.\s*"
+        rb"(?:make(?:\[\d+\])?: (?:Entering|Leaving) directory [^\n]{1,500}\n\s*)*",
+        text,
     )
     return Replay("make", 1, 1, "targets") if line else None
 
