@@ -125,6 +125,13 @@ def test_it_is_one_if_the_exit_code_is_hidden(tmp_path: Path, command: str) -> N
     assert states(printed(tmp_path, NESTED, command)) == dict.fromkeys(NESTED, "fail")
 
 
+def test_a_script_may_hide_it_and_the_reason_names_the_way_out(tmp_path: Path) -> None:
+    files = {"run.sh": "cat out.txt\n", "out.txt": QUIET_NESTED}
+    judged = ran(tmp_path, {"script": "sh run.sh", "runner": "cat out.txt"}, files)
+    assert states(judged) == {"script": "fail", "runner": "pass"}
+    assert "have the plan name the runner" in judged["script"].reason
+
+
 def test_a_run_without_end_behind_a_pipe_is_a_failure(tmp_path: Path) -> None:
     outputs = {
         "pytest": "===== test session starts =====\ncollected 9 items\n\ntest_a.py ..",
@@ -255,7 +262,7 @@ def judged_pytest(tmp_path: Path, *, options: str, after: str = "", before: str 
     return ran(tmp_path, {"tests": command}, {"tests/test_plugin.py": PLUGIN_TESTS})["tests"]
 
 
-@pytest.mark.parametrize("options", ["-q -s", "-s", "-s -v"])
+@pytest.mark.parametrize("options", ["-q -s", "-s"])
 def test_pytest_that_runs_pytest_now(tmp_path: Path, options: str) -> None:
     judged = judged_pytest(tmp_path / "plain", options=options)
     assert (judged.state, judged.passed) == ("pass", 2), judged

@@ -165,7 +165,7 @@ def _pre_commit_works(folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("shell", ["sh run.sh", "cat out.txt", "make -s test"])
-def test_it_is_the_same_whoever_starts_the_runner(tmp_path: Path, shell: str) -> None:
+def test_it_is_the_same_if_a_script_starts_the_runner(tmp_path: Path, shell: str) -> None:
     if shell.startswith("make") and not shutil.which("make"):
         pytest.skip("there is no make on this machine")
     files = {
