@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.checks import Project, is_gone, wait_for
+from support.checks import Project, is_gone, wait_for, wait_for_line
 from support.repository import GitRepo
 from tallystick import Ledger
 
@@ -297,9 +297,8 @@ def test_where_whoever_ran_it_was_killed_it_is_run(project: Project) -> None:
     )
     project.begin()
     running = project.start("run", "-c", "slow")
-    wait_for(began)
+    pid = int(wait_for_line(began))
     check = project.start("check")
-    pid = int(began.read_text())
     (project.outside / "quick").touch()
     running.process.kill()
     running.process.wait()

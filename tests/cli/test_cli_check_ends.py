@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support.checks import Project, is_gone, wait_for
+from support.checks import Project, is_gone, wait_for, wait_for_line
 from support.command import notch_argv
 from support.repository import GitRepo
 
@@ -90,7 +90,7 @@ def test_it_is_interrupted_for_another_machine_too(project: Project) -> None:
 def test_a_second_signal_ends_what_does_not_listen(project: Project) -> None:
     (name,) = with_slow_ones(project, 1, stubborn=True)
     check = project.start("check", "-j", "2")
-    wait_for(project.outside / "pids")
+    wait_for_line(project.outside / "pids")
     time.sleep(0.1)
     began = time.monotonic()
     check.signal(signal.SIGINT)
@@ -190,7 +190,7 @@ def test_where_one_of_two_is_killed_the_other_does_all_of_it(project: Project) -
     project.plan({"slow": run(project.counted("slow", slow))})
     project.begin()
     first = project.start("check")
-    wait_for(project.outside / "pids")
+    wait_for_line(project.outside / "pids")
     second = project.start("check")
     time.sleep(0.5)
     quick.touch()

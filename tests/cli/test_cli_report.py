@@ -244,3 +244,29 @@ def test_the_plans_expectation_is_held_against_the_report(repo: GitRepo, notch: 
     repo.write("tallystick.toml", PLAN + 'expect = { tests = ">= 3" }\n')
     notch("run", "-c", "tests", "--report", "out.xml", "--", "sh", "-c", write(PASSING))
     assert newest(repo).entry.reason == "tests: 2, expected >= 3"
+
+
+def test_text_that_cannot_be_read_does_not_fail_a_run(repo: GitRepo, notch: Notch) -> None:
+    report = PASSING.replace("</testsuite>", "<system-out>\x1b[0;32mready\x1b[0m</system-out></testsuite>")
+    repo.write("run.sh", "cat given.xml > report.xml\n")
+    repo.write("given.xml", report)
+    notch("run", "-c", "tests", "--report", "report.xml", "--", "sh", "run.sh")
+    entry = newest(repo).entry
+    assert entry.status == "pass"
+    assert entry.reason.endswith("2 tests (left out, since it cannot be read: system-out in line 1)")
+    repo.write("given.xml", report.replace('name="b"', 'name="\x1b"'))
+    notch("run", "-c", "tests", "--report", "report.xml", "--", "sh", "run.sh", check=False)
+    assert newest(repo).entry.status == "fail"
+    assert "the attribute name of <testcase> cannot be read" in newest(repo).entry.reason
+
+
+def test_a_guess_is_recorded_as_one(repo: GitRepo, notch: Notch) -> None:
+    repo.write("out.txt", "F.\n1 failed, 1 passed in 0.01s\n..\n2 passed in 0.02s\n")
+    notch("run", "-c", "tests", "--", "cat", "out.txt")
+    entry = newest(repo).entry
+    assert entry.status == "pass"
+    tests = entry.details["run"]["tests"]
+    assert (tests["counts"]["executed"], tests["inside"]) == (2, ["pytest: 1 of 2 tests failed"])
+    notch("run", "-c", "tests", "--", "sh", "-c", "cat out.txt | cat", check=False)
+    entry = newest(repo).entry
+    assert (entry.status, entry.reason) == ("fail", "pytest: 1 of 2 tests failed, although the exit code was 0")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.checks import Project, is_gone, wait_for
+from support.checks import Project, is_gone, wait_for_line
 from support.repository import GitRepo
 from tallystick import Ledger
 from tallystick.recorded import StoredTree
@@ -234,13 +234,11 @@ def test_stopped_it_records_no_result(project: Project) -> None:
     block.touch()
     before = untouched(project)
     process = project.start("reproduce")
-    wait_for(began)
-    while not began.read_text().strip():
-        pass
+    pid = int(wait_for_line(began))
     process.signal(signal.SIGINT)
     code, _, err = process.result(timeout=20)
     assert (code, "stopped" in err) == (130, True)
-    assert is_gone(int(began.read_text()))
+    assert is_gone(pid)
     assert [kind for kind, _ in project.types()][2:] == ["run_started", "run_interrupted"]
     assert untouched(project) == before
     assert project.states() == {"one": "interrupted"}

@@ -283,7 +283,7 @@ class TestImportable:
         ("fields", "says"),
         [
             ({}, "file: the session has no task_id; name its task with -t"),
-            ({"task_id": "a", "schema_version": 2}, "file: schema_version 2 is newer"),
+            ({"task_id": "a", "schema_version": 2}, "file: schema_version 2 is not read, 1 is"),
             ({"task_id": "a\0"}, "file: task_id has a NUL"),
             ({"task_id": "a", "entries": [{}, {"criterion_id": "\0"}]}, "file: entries[1].criterion_id: NUL"),
         ],

@@ -113,6 +113,23 @@ def test_a_spec() -> None:
     assert task.criteria["ac1_2"].run == "npx playwright test"
 
 
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("end-to-end - The page shows it.", "The page shows it."),
+        ("type-check -   It compiles.", "It compiles."),
+        ("non-functional \u2014 It is fast - enough.", "It is fast - enough."),
+        ("code-review\t\u2013 Somebody read it.", "Somebody read it."),
+        ("e2e-test - a - b", "a - b"),
+        ("a well-known rule holds", "a well-known rule holds"),
+        ("it fails without one - as it should", "it fails without one - as it should"),
+    ],
+)
+def test_a_type_is_no_part_of_the_title(text: str, title: str) -> None:
+    task = read(f"{FRONT}## Acceptance\n- [ ] `a` {text}\n  - Command: `true`\n")
+    assert task.criteria["a"].shows == title
+
+
 def test_the_criteria_come_in_phase_order_and_the_overall_ones_last() -> None:
     plan = read_plan(criteria_from_spec(SPEC.encode()).encode())
     ids = [criterion.id for criterion in plan.for_task("add-cache").criteria]

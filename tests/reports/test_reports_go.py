@@ -63,11 +63,42 @@ def test_a_line_cut_in_the_middle_is_passed_over() -> None:
 
 
 def test_a_rerun_that_passes_is_flaky() -> None:
-    first = (("run", "TestA"), ("fail", "TestA"), ("fail", ""))
+    first = (("run", "TestA"), ("fail", "TestA"), ("run", "TestB"), ("pass", "TestB"), ("fail", ""))
     again = (("start", ""), ("run", "TestA"), ("pass", "TestA"), ("pass", ""))
     report = go(*first, *again)
-    assert (report.passed, report.flaky, report.failed, report.problems) == (1, 1, 0, ())
+    assert (report.passed, report.flaky, report.failed, report.problems) == (2, 1, 0, ())
     assert report.names["flaky"] == ("p.TestA",)
+    older = go(*first, *again[1:])  # Go before 1.20 has no event for the beginning
+    assert older.counts == report.counts
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        (("run", "TestA"), ("pass", "TestA"), ("run", "TestB"), ("pass", "TestB")),
+        (("run", "TestA"), ("pass", "TestA"), ("run", "TestC"), ("pass", "TestC")),
+        (("run", "TestB"), ("pass", "TestB")),
+        (),
+    ],
+)
+def test_a_run_of_more_than_what_failed_is_no_rerun(again: tuple[tuple[str, str], ...]) -> None:
+    first = (("start", ""), ("run", "TestA"), ("fail", "TestA"), ("run", "TestB"), ("pass", "TestB"), ("fail", ""))
+    report = go(*first, ("start", ""), *again, ("pass", ""))
+    assert (report.failed, report.flaky) == (1, 0)
+    assert report.names["failed"] == ("p.TestA",)
+
+
+def test_each_failed_subtest_may_be_run_again_alone() -> None:
+    first = (
+        *(("run", "TestA"), ("run", "TestA/x"), ("fail", "TestA/x"), ("run", "TestA/y"), ("fail", "TestA/y")),
+        *(("run", "TestA/z"), ("pass", "TestA/z"), ("fail", "TestA"), ("fail", "")),
+    )
+    for_x = (("start", ""), ("run", "TestA"), ("run", "TestA/x"), ("pass", "TestA/x"), ("pass", "TestA"), ("pass", ""))
+    for_y = tuple((action, name.replace("x", "y")) for action, name in for_x)
+    both = go(*first, *for_x, *for_y)
+    assert (both.passed, both.flaky, both.failed) == (3, 2, 0)
+    one = go(*first, *for_x)
+    assert (one.passed, one.flaky, one.failed) == (2, 1, 1)
 
 
 def test_counting_more_than_once_with_a_failure_fails() -> None:

@@ -47,7 +47,7 @@ def test_ctrf_counts_tests_and_not_the_summary() -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"{}", "missing required field `reportFormat`"),
+        (b"{}", "missing required field `results`"),
         (b'{"reportFormat":"CTRF"}', "missing required field `results`"),
         (ctrf().replace(b'"CTRF"', b'"XTRF"'), 'its reportFormat is not "CTRF"'),
         (ctrf({"name": "a"}), "missing required field `status` - at `$.results.tests[0]`"),

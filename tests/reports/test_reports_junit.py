@@ -117,7 +117,9 @@ def test_outcome_of_a_testcase(case: str, kind: str) -> None:
 
 
 def test_suites_nest_and_attributes_do_not_count() -> None:
-    inner = "<testsuite tests='-4' failures='99'><testcase/><testsuite><testcase/></testsuite></testsuite>"
+    inner = (
+        "<testsuite tests='-4' failures='-99' errors='many'><testcase/><testsuite><testcase/></testsuite></testsuite>"
+    )
     report = read_report(f"<testsuites tests='77' errors='x'><testcase/>{inner}</testsuites>".encode())
     assert (report.executed, report.failed, report.passed) == (3, 0, 3)
 
@@ -190,7 +192,6 @@ BOMB = "<!DOCTYPE testsuite [<!ENTITY a 'aaaaaaaaaa'>" + "".join(
         ("<testsuite><testcase name='&undefined;'/></testsuite>", "undefined entity"),
         ("<testsuite>" * 200, "deeper than 128"),
         (f"<testsuite><testcase name='{'x' * 6_000_000}'/></testsuite>", "over 4 MiB"),
-        (f"<testsuite><!--{'x' * 6_000_000}--></testsuite>", "over 4 MiB"),
         ("<testsuite>", "no element found"),
         ("<testsuite></testsuites>", "mismatched tag"),
         ("<testsuite/><testsuite/>", "junk after document element"),
@@ -199,7 +200,6 @@ BOMB = "<!DOCTYPE testsuite [<!ENTITY a 'aaaaaaaaaa'>" + "".join(
         ("<?xml version='1.0' encoding='utf-7'?><testsuite/>", "encoding"),
         ("<?xml version='1.0' encoding='no-such'?><testsuite/>", "encoding"),
         ("<?xml version='1.0' encoding='hex'?><testsuite/>", "encoding"),
-        ("<testsuite>\x01</testsuite>", "invalid token"),
         ("<", "not well-formed"),
     ],
 )

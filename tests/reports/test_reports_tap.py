@@ -55,7 +55,12 @@ def counted(tap: str) -> tuple[int, int, int, tuple[str, ...]]:
         ("1..2\nok 1 - cost \\# SKIP 3\nok 2 - a \\\\ b\n", (2, 0, 0, ())),
         ("1..0 # SKIP no database\n", (0, 0, 1, ())),
         ("1..0\n", (0, 0, 0, ())),
-        ("TAP version 14\n1..1\n# a comment\npragma +strict\nsome output\nok 1\n", (1, 0, 0, ())),
+        ("TAP version 14\n1..1\n# a comment\npragma +strict\nok 1\n", (1, 0, 0, ())),
+        ("TAP version 14\n1..1\npragma +strict\npragma -strict\nsome output\nok 1\n", (1, 0, 0, ())),
+        (
+            "TAP version 14\n1..1\npragma +strict\nsome output\nok 1\n",
+            (1, 0, 0, ("line 4 is not TAP, and `pragma +strict` allows nothing else",)),
+        ),
         ("1..1\nok 1\n  ---\n  not ok 2\n  ok 3\n  ...\n", (1, 0, 0, ())),
         ("1..2\nok 1\n  ---\n  text: |\n    ok 9\nok 2\n", (2, 0, 0, ())),
         ("1..3\nok 1\n", (1, 0, 0, ("3 tests planned, 1 seen",))),

@@ -100,6 +100,15 @@ def wait_for(path: Path) -> None:
         time.sleep(0.01)
 
 
+def wait_for_line(path: Path) -> str:
+    """The file's first line, once it is there whole: a shell makes the file before it writes into it."""
+    deadline = time.monotonic() + PATIENCE
+    while not path.exists() or "\n" not in (text := path.read_text()):
+        assert time.monotonic() < deadline, f"{path} got no line"
+        time.sleep(0.01)
+    return text.partition("\n")[0]
+
+
 def is_gone(pid: int) -> bool:
     """Whether a process has ended, waiting for that a moment."""
     deadline = time.monotonic() + PATIENCE

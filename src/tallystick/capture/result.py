@@ -17,6 +17,7 @@ TIMED_OUT = 124
 class Finished:
     """How a command ended. Nothing of it runs any more, except what it left in the background.
 
+    - `command`: what was run, as it is recorded; empty if nobody said
     - `exit_code`: as a shell would have it
     - `signal`: the signal that ended it, or None
     - `timed_out`: its time was up before it ended; the exit code is then 124
@@ -31,6 +32,7 @@ class Finished:
     """
 
     __slots__ = (
+        "command",
         "duration_ms",
         "exit_code",
         "forwarded",
@@ -44,6 +46,7 @@ class Finished:
     )
 
     def __init__(self, output: OutputKeeper, started_at_monotonic: float) -> None:
+        self.command = ""
         self.exit_code = 0
         self.signal: int | None = None
         self.timed_out = False

@@ -231,6 +231,7 @@ def run_command(
         control=control,
     )
     left_running = _ended_leftovers(run, finished)
+    finished.command = run.command
     try:
         with content, workspace.snapshot() as after:
             judgement = run.judge(finished)

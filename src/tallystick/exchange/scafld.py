@@ -141,7 +141,11 @@ def require_importable(session: Session, *, where: str = "") -> Session:
     if not session.task_id:
         raise InputError("the session has no task_id", where=where, advice="name its task with -t")
     if session.schema_version > 1:
-        raise InputError(f"schema_version {session.schema_version} is newer than this program knows", where=where)
+        raise InputError(
+            f"schema_version {session.schema_version} is not read, 1 is",
+            where=where,
+            advice="another generation of scafld wrote it; import what scafld 2.3 or later writes",
+        )
     if "\0" in session.task_id:
         raise InputError("task_id has a NUL character", where=where)
     for index, entry in enumerate(session.entries):

@@ -36,7 +36,11 @@ def judge_run(
         if finished.timed_out or cut_short_by(finished):
             return Judgement("fail", plain.reason, details)
         reasons = shortcomings(
-            expect or Expectation(), finished.exit_code, counted, lambda: decode_text(finished.output.kept())
+            expect or Expectation(),
+            finished.exit_code,
+            counted,
+            lambda: decode_text(finished.output.kept()),
+            command=finished.command,
         )
         if reasons:
             return Judgement("fail", "; ".join(reasons), details)
@@ -46,16 +50,21 @@ def judge_run(
 
 
 def counts_in(output: bytes) -> dict[str, Any]:
-    """What a known test runner says at the end of its output, as details; empty where there is no such word."""
+    """What a known test runner says at the end of its output, as details; empty if there is no such word.
+
+    `unended` lists runs that it shows to have begun and not to have ended.
+    """
     if not output:
         return {}
-    from tallystick.reports.console import read_console, replay_marker
+    from tallystick.reports.console import read_console, replay_marker, unended_runs
 
     report = read_console(output)
     details: dict[str, Any] = report.to_details() if report else {}
     if marker := replay_marker(output):
         details["replay_marker"] = str(marker)
         details.setdefault("replayed", marker.extent)
+    if cut_short := unended_runs(output):
+        details["unended"] = cut_short
     return details
 
 
@@ -63,34 +72,62 @@ def _told(reason: str, counted: Mapping[str, Any]) -> str:
     counts = counted.get("counts", {})
     if not counts:
         return reason
+    from tallystick.gate.report_file import notes_told
+
     skipped = f", {counts['skipped']} skipped" if counts.get("skipped") else ""
     executed = counts.get("executed", 0)
-    return f"{reason}; {executed} {'test' if executed == 1 else 'tests'}{skipped}"
+    return f"{reason}; {executed} {'test' if executed == 1 else 'tests'}{skipped}{notes_told(counted)}"
 
 
-def shortcomings(expect: Expectation, exit_code: int, tests: Mapping[str, Any], output: Callable[[], str]) -> list[str]:
-    """Why a run does not show what is expected, a reason each; empty where it does."""
+def shortcomings(
+    expect: Expectation, exit_code: int, tests: Mapping[str, Any], output: Callable[[], str], *, command: str = ""
+) -> list[str]:
+    """Why a run does not show what is expected, a reason each; empty if it does.
+
+    `command` is the text that was run: it tells whether the exit code is that of the test runner.
+    """
     counts = as_object(tests.get("counts"))
     executed, skipped = _integer(counts.get("executed")), _integer(counts.get("skipped"))
     reasons = expect.unmet(exit_code, tests=executed, skipped=skipped, output=output() if expect.output else "")
     if executed == 0 and expect.tests is None:
-        reasons.append("no test was executed" + (f" ({skipped} skipped)" if skipped else ""))
+        what = {"tasks": "task", "hooks": "hook"}.get(str(tests.get("unit")), "test")
+        reasons.append(f"no {what} was executed" + (f" ({skipped} skipped)" if skipped else ""))
     if tests.get("replayed") == "all":
         reasons.append("the runner replayed an old result and ran nothing")
-    if told := _failures(expect, exit_code, tests):
+    if told := _failures(expect, exit_code, tests, command):
         reasons.append(told)
     return reasons
 
 
-def _failures(expect: Expectation, exit_code: int, tests: Mapping[str, Any]) -> str:
-    """Failures that a report tells of, and those that a runner printed before somebody swallowed its exit code."""
-    swallowed = exit_code == 0 and expect.exit == EXIT_ZERO
-    if tests.get("status") != "fail" or not (swallowed or ("files" in tests and expect.exit.allows(0))):
+def _failures(expect: Expectation, exit_code: int, tests: Mapping[str, Any], command: str) -> str:
+    """Failures that a report file tells of, and those that were printed although the exit code was 0.
+
+    What was printed may be a test's subject, or cut into by it: the exit code outweighs a guess unless it was hidden.
+    """
+    failed, inside, cut_short = tests.get("status") == "fail", _texts(tests, "inside"), _texts(tests, "unended")
+    if not (failed or inside or cut_short):
         return ""
     from tallystick.gate.report_file import failures_told
 
-    told = failures_told(tests)
-    return told if "files" in tests else f"{told}, although the exit code was 0"
+    told = [failures_told(tests)] if failed else []
+    if "files" in tests:
+        return "; ".join(told) if expect.exit.allows(0) else ""
+    if exit_code != 0 or expect.exit != EXIT_ZERO:
+        return ""
+    from tallystick.gate.shown_exit import HIDDEN, INVERTED, SHOWN, shown_exit
+
+    shown = shown_exit(command)
+    if shown == INVERTED:
+        return ""
+    told += inside if shown != SHOWN else []
+    told += cut_short if shown == HIDDEN else []
+    if not told:
+        return ""
+    only_perhaps = inside and not failed and shown != HIDDEN
+    way_out = (
+        "; if a later run's test started that run, have the plan name the runner, no script" if only_perhaps else ""
+    )
+    return f"{'; '.join(told)}, although the exit code was 0{way_out}"
 
 
 def failure_of(attempt: Attempt, expect: Expectation, output: Callable[[], str]) -> str:
@@ -103,11 +140,17 @@ def failure_of(attempt: Attempt, expect: Expectation, output: Callable[[], str])
             return TIMED_OUT
         if expect.output and not attempt.output_known:
             return "its output was erased, so it cannot be seen to match"
-        return "; ".join(shortcomings(expect, attempt.exit_code, attempt.tests, output))
+        reasons = shortcomings(expect, attempt.exit_code, attempt.tests, output, command=attempt.command)
+        return "; ".join(reasons)
     if attempt.status != "pass":
         return attempt.reason or f"recorded as {attempt.status}"
     wanted = Expectation(tests=expect.tests, skipped=expect.skipped)
     return "; ".join(wanted.unmet(0, tests=attempt.executed, skipped=attempt.skipped))
+
+
+def _texts(tests: Mapping[str, Any], name: str) -> list[str]:
+    listed = tests.get(name)
+    return [text for text in listed if isinstance(text, str)] if isinstance(listed, (list, tuple)) else []
 
 
 def _integer(value: Any) -> int | None:

@@ -20,7 +20,14 @@ NAMES_ROOM = 40_000
 FILES_NAMED = 100
 """How many of the files that one report lies in are named."""
 TOLD_NAMES = 3
-_ONE = {"tests": "test", "packages": "package", "targets": "target", "analyses": "analysis"}
+_ONE = {
+    "tests": "test",
+    "packages": "package",
+    "targets": "target",
+    "tasks": "task",
+    "hooks": "hook",
+    "analyses": "analysis",
+}
 
 
 class ReportFile:
@@ -95,6 +102,12 @@ def failures_told(report: Mapping[str, Any]) -> str:
     return "; ".join(problems) or "the report says that it failed"
 
 
+def notes_told(report: Mapping[str, Any]) -> str:
+    """What a reader should know of a report although it decides nothing, to stand after the counts; mostly empty."""
+    notes = [str(note) for note in (report.get("notes") or ())[:TOLD_NAMES]]
+    return f" ({'; '.join(notes)})" if notes else ""
+
+
 def judge_report(expect: Expectation, report: Mapping[str, Any]) -> tuple[str, str]:
     """The status (`pass`, `fail`) and the reason of a report that stands alone, as somebody brings it."""
     from tallystick.gate.expectation import Expectation
@@ -107,7 +120,7 @@ def judge_report(expect: Expectation, report: Mapping[str, Any]) -> tuple[str, s
     counts = report["counts"]
     skipped = f", {counts['skipped']} skipped" if counts.get("skipped") else ""
     flaky = f", {counts['flaky']} flaky" if counts.get("flaky") else ""
-    return "pass", f"{_counted(counts['executed'], report['unit'])} passed{skipped}{flaky}"
+    return "pass", f"{_counted(counts['executed'], report['unit'])} passed{skipped}{flaky}{notes_told(report)}"
 
 
 def _counted(number: int, unit: str) -> str:

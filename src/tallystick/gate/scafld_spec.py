@@ -24,6 +24,7 @@ BROWSER_EVIDENCE = (
 
 _PHASE = re.compile(r"## Phase ([0-9]{1,9}):[ \t]*(.*)")
 _ITEM = re.compile(r"- \[[ xX]\] `([^`]+)`[ \t]+(.*)")
+_TYPED = re.compile(r"(\S+)[ \t]+[-\u2013\u2014](?:[ \t]+(.*))")
 _DETAIL = re.compile(r"[ \t]*(?:-[ \t]+)?([A-Za-z][A-Za-z _-]*?)[ \t]*:(.*)")
 _PHASE_LABELS = ("goal", "objective", "status", "dependencies", "changes", "acceptance")
 
@@ -32,11 +33,10 @@ class _Criterion:
     __slots__ = ("command", "id", "kind", "line", "phase", "title", "type")
 
     def __init__(self, id: str, text: str, phase: str, line: int) -> None:
-        kind, dash, title = text.partition(" - ")
-        single = bool(dash) and " " not in kind.strip()
+        typed = _TYPED.fullmatch(text)
         self.id = id
-        self.type = kind.strip() if single else ""
-        self.title = (title if single else text).strip()
+        self.type = typed[1] if typed else ""
+        self.title = (typed[2] if typed else text).strip()
         self.phase = phase
         self.line = line
         self.command = ""

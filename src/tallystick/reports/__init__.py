@@ -24,12 +24,16 @@ UNREADABLE = "not a report that can be read: "
 
 _HEAD = 64 * 1024
 _BLANK = b"\xef\xbb\xbf \t\r\n"
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
+_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_UTF_16 = (*_MARKS, b"<\0", b"\0<")
 
 
 def detect(data: bytes, filename: str = "") -> str:
     """Which of `FORMATS` the data is in, by what it holds. Raises InputError where it is none of them."""
+    data = _as_utf_8(data)
     head = data[:_HEAD].lstrip(_BLANK)
+    if _is_kernel_log(head):
+        return "tap"
     if head.startswith((b"<", *_UTF_16)):
         return "junit"
     if _has_go_event(head):
@@ -53,6 +57,7 @@ def read_report(data: bytes, format: str | None = None, filename: str = "") -> R
             where=filename,
             advice="leave captured output out of it, or split it",
         )
+    data = _as_utf_8(data)
     format = detect(data, filename) if format is None else format
     if format == "junit":
         from tallystick.reports.junit import read
@@ -69,16 +74,34 @@ def read_report(data: bytes, format: str | None = None, filename: str = "") -> R
     return read(data, filename or f"the {format} report")
 
 
+def _as_utf_8(data: bytes) -> bytes:
+    """The data as UTF-8 if it is UTF-16 and no XML, which tells its encoding itself: PowerShell writes so."""
+    if data[:2] not in _MARKS or not data[2:16].replace(b"\0", b"").strip(_BLANK) or b"<" in data[2:6]:
+        return data
+    return data.decode("utf-16", "replace").encode("utf-8")
+
+
 def _has_go_event(head: bytes) -> bool:
     import re
 
-    return re.search(rb'^\{(?="(?:Time|Action|ImportPath)":).{0,400}"Action":"', head, re.MULTILINE) is not None
+    first = rb"(?=\"(?:Time|Action|Package|ImportPath|Test|Elapsed|Output)\"\s*:)"
+    return re.search(rb"^\{\s*" + first + rb".{0,400}?\"Action\"\s*:\s*\"", head, re.MULTILINE) is not None
 
 
 def _has_tap_line(head: bytes) -> bool:
     import re
 
-    return re.search(rb"^(?:TAP version 1\d|1\.\.\d+|(?:not )?ok\b)", head, re.MULTILINE) is not None
+    return re.search(rb"^(?:[ \t]*K?TAP version \d|1\.\.\d+|(?:not )?ok\b)", head, re.MULTILINE) is not None
+
+
+def _is_kernel_log(head: bytes) -> bool:
+    """Whether it is a kernel's log with TAP in it; its lines may begin with a level in angle brackets."""
+    if not head.startswith((b"[", b"<")):
+        return False
+    import re
+
+    line = rb"^(?:<\d{1,3}>)?\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? *(?:K?TAP version \d|1\.\.\d|(?:not )?ok \d)"
+    return re.search(line, head, re.MULTILINE) is not None
 
 
 def _json_format(data: bytes, filename: str) -> str:
@@ -94,7 +117,12 @@ def _json_format(data: bytes, filename: str) -> str:
         return "ctrf"
     if "runs" in keys:
         return "sarif"
-    raise _unknown("a JSON object that is no report (neither reportFormat nor runs)", filename)
+    if "results" in keys:
+        from tallystick.reports.ctrf import looks_like
+
+        if looks_like(bytes(keys["results"])):
+            return "ctrf"
+    raise _unknown("a JSON object that is no report (neither reportFormat nor runs, nor results with tests)", filename)
 
 
 def _unknown(what: str, filename: str) -> InputError:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 FINDINGS = ("error", "warning", "note", "none")
 REPLAYED = ("", "partly", "all")
+UNITS = ("tests", "packages", "targets", "tasks", "hooks", "analyses")
+"""What a report counts. Of several reports those in the first of these units are counted."""
 
 
 class Report(Frozen):
@@ -29,6 +31,8 @@ class Report(Frozen):
         "findings",
         "problems",
         "replayed",
+        "notes",
+        "inside",
     )
 
     format: str
@@ -36,7 +40,7 @@ class Report(Frozen):
     tool: str
     """What made it, such as `pytest`; empty where that cannot be told."""
     unit: str
-    """What the counts count: `tests`; else `packages`, `targets` or `analyses`. Compare only equal units."""
+    """What the counts count, one of `UNITS`. Compare only equal units."""
     counts: Mapping[str, int]
     """How many `passed`, `failed`, `errors`, `skipped`, `flaky`; each is a property too."""
     names: Mapping[str, tuple[str, ...]]
@@ -51,6 +55,10 @@ class Report(Frozen):
     """Why the run as a whole does not hold, tests apart: a build that failed, a plan not met, a bail-out."""
     replayed: str
     """`all` where a runner only showed old results, `partly` where it did so for some; else empty."""
+    notes: tuple[str, ...]
+    """What the reader should know although it decides nothing: text that was dropped, findings to be reviewed."""
+    inside: tuple[str, ...]
+    """Failing runs in a captured output that a test of a later, passing run may have started. They are not counted."""
 
     def __init__(
         self,
@@ -65,6 +73,8 @@ class Report(Frozen):
         findings: Mapping[str, int] | None = None,
         problems: Iterable[str] = (),
         replayed: str = "",
+        notes: Iterable[str] = (),
+        inside: Iterable[str] = (),
     ) -> None:
         counts, names, left_out = counts or {}, names or {}, left_out or {}
         set_once(self, "format", format)
@@ -77,6 +87,8 @@ class Report(Frozen):
         set_once(self, "findings", findings)
         set_once(self, "problems", tuple(problems))
         set_once(self, "replayed", replayed)
+        set_once(self, "notes", tuple(notes))
+        set_once(self, "inside", tuple(inside))
 
     @property
     def executed(self) -> int:
@@ -129,6 +141,8 @@ class Report(Frozen):
             "left_out": dict(self.left_out),
             "problems": list(self.problems),
             "replayed": self.replayed,
+            "notes": list(self.notes),
+            "inside": list(self.inside),
         }
         details = {key: value for key, value in details.items() if value}
         if self.duration_ms is not None:
@@ -162,6 +176,8 @@ def _from_details(details: Any) -> Report:
         findings=None if findings is None else _integers(findings, FINDINGS, "findings"),
         problems=_texts(details.get("problems", ()), "problems"),
         replayed=_text(details.get("replayed", ""), "replayed"),
+        notes=_texts(details.get("notes", ()), "notes"),
+        inside=_texts(details.get("inside", ()), "inside"),
     )
     if report.executed != counts.get("executed", report.executed):
         raise ValueError("executed is not the sum of passed, failed and errors")
@@ -203,15 +219,16 @@ def _texts(value: Any, name: str) -> tuple[str, ...]:
 def combined(reports: Iterable[Report]) -> Report:
     """One report for several of one command: counts added up, names merged.
 
-    Where their units differ, only those in `tests` count (else those in the first unit), and a failure of the
-    others becomes a problem. Raises ValueError where there is no report.
+    If their units differ, only those in the first of `UNITS` count, of those that executed anything, and a failure of
+    the others becomes a problem. The counts do not depend on the order of the reports. Raises ValueError if there is
+    no report.
     """
     parts = list(reports)
     if len(parts) == 1:
         return parts[0]
     if not parts:
         raise ValueError("no report to combine")
-    unit = "tests" if any(part.unit == "tests" for part in parts) else parts[0].unit
+    unit = min((part.unit for part in [part for part in parts if part.executed] or parts), key=_rank)
     counted = [part for part in parts if part.unit == unit]
     names = {kind: Names() for kind in NAMED}
     for kind, collected in names.items():
@@ -228,7 +245,14 @@ def combined(reports: Iterable[Report]) -> Report:
         findings=_findings(counted),
         problems=_problems(parts, unit)[:MAX_PROBLEMS],
         replayed=_replayed(parts),
+        notes=[note for part in parts for note in part.notes][:MAX_PROBLEMS],
+        inside=[run for part in parts for run in part.inside][:MAX_PROBLEMS],
     )
+
+
+def _rank(unit: str) -> tuple[int, str]:
+    """Where the unit stands in `UNITS`; units that an older ledger holds come last."""
+    return UNITS.index(unit) if unit in UNITS else len(UNITS), unit
 
 
 def _total(durations: list[int | None]) -> int | None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tallystick.reports.base import Report
 
 _CACHED = re.compile(r"ok  \t(\S+)\t\(cached\)(?:\t.*)?\n?")
+_MEASURED = re.compile(r"Benchmark\S*(?:-\d+)?\s+\d+\s+[\d.]+ ns/op")
+_EVENTS = frozenset({"start", "run", "pause", "cont", "bench", "attr", "artifacts", *OUTCOMES})
+"""What happens to a package; its name is optional (`go tool test2json` without `-p`)."""
 _BROKEN = re.compile(r"FAIL\t(\S{1,1000}) (\[(?:build|setup) failed\])\s*")
 
 
@@ -34,7 +37,7 @@ class _Event(msgspec.Struct, rename="pascal"):
 
 
 def read(data: bytes, where: str) -> Report:
-    """The report in the events. Raises InputError naming `where` where there is no event."""
+    """The report in the events. Raises InputError naming `where` if there is no event."""
     reader = _Reader()
     decoder = msgspec.json.Decoder(_Event)
     for line in io.BytesIO(data):
@@ -45,10 +48,10 @@ def read(data: bytes, where: str) -> Report:
             event = decoder.decode(line)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             continue
-        if event.package:
+        if event.package or event.action in _EVENTS or (event.action == "output" and "" in reader.packages):
             reader.event(event)
     if not reader.packages:
-        raise InputError("not a `go test -json` report: no event of a package", where=where)
+        raise InputError("not a `go test -json` report: no event of a test or package", where=where)
     return reader.report()
 
 
@@ -64,22 +67,24 @@ class _Reader:
         package = self.packages.setdefault(event.package, Package())
         self.first = self.first or event.time
         self.last = event.time or self.last
+        begins = event.action == "start" or (package.run.verdict and event.action in ("run", *OUTCOMES))
+        run = package.begin() if begins else package.run
         if event.test:
-            package.test(event.test, event.action)
+            run.test(event.test, event.action)
+            if event.action == "output" and _MEASURED.match(event.output):
+                run.measured(event.test)
         elif event.action in OUTCOMES:
-            package.verdict = event.action
-            package.broken = package.broken or ("[build failed]" if event.failed_build else "")
-        elif event.action == "start":
-            package.verdict = package.broken = ""
+            run.verdict = event.action
+            run.broken = run.broken or ("[build failed]" if event.failed_build else "")
         elif event.action == "output":
             cached = _CACHED.fullmatch(event.output)
-            package.cached = package.cached or (cached is not None and cached[1] == event.package)
+            run.cached = run.cached or (cached is not None and cached[1] == event.package)
             self.broken(event.output)
 
     def broken(self, line: str) -> None:
         """Take a line that says that a package was not built."""
         if broken := _BROKEN.fullmatch(line):
-            self.packages.setdefault(broken[1], Package()).broken = broken[2]
+            self.packages.setdefault(broken[1], Package()).run.broken = broken[2]
 
     def report(self) -> Report:
         """What was read."""
@@ -87,7 +92,8 @@ class _Reader:
         for name, package in self.packages.items():
             package.count(tally, name)
         tally.add_ms(self._duration_ms())
-        ran = [one.cached for one in self.packages.values() if one.tests or one.cached or one.broken]
+        runs = (run for package in self.packages.values() for run in package.runs)
+        ran = [run.cached for run in runs if run.tests or run.cached or run.broken]
         replayed = "all" if ran and all(ran) else "partly" if any(ran) else ""
         return tally.report("go", tool="go test", replayed=replayed)
 

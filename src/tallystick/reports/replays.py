@@ -43,13 +43,13 @@ def replays(text: bytes) -> list[Replay]:
     return [replay for replay in found if replay is not None]
 
 
-def gradle_test_tasks(text: bytes) -> dict[bytes, bytes]:
-    """Gradle's test tasks by path, with what it says of each: empty, `UP-TO-DATE`, `NO-SOURCE` and so on."""
-    tasks = {}
+def gradle_test_tasks(text: bytes) -> list[tuple[bytes, bytes]]:
+    """Gradle's test tasks, with what it says of each: empty, `UP-TO-DATE`, `NO-SOURCE` and so on."""
+    tasks = []
     for match in re.finditer(rb"\n(?:> Task )?((?::[\w.-]+)+)(?: ([A-Z-]+))?[ \t]*(?=\n)", text):
         name = match[1].rpartition(b":")[2]
         if re.search(_TEST_NAME, name) and not re.search(_NO_TEST_NAME, name):
-            tasks[match[1]] = match[2] or b""
+            tasks.append((match[1], match[2] or b""))
     return tasks
 
 
@@ -68,21 +68,21 @@ def _bazel(text: bytes) -> Replay | None:
     summaries = re.findall(rb"\nExecuted (\d{1,9}) out of (\d{1,9}) tests?: ", text)
     if not summaries:
         return None
-    executed, total = map(int, summaries[-1])
+    executed = sum(int(executed) for executed, _ in summaries)
+    total = sum(int(total) for _, total in summaries)
     cached = len(re.findall(rb"\n//[^\n]{1,1000} \(cached\) (?:PASSED|FAILED|FLAKY)", text))
     replayed = min(cached, total - executed)
     return Replay("bazel", replayed, total, "targets") if replayed > 0 else None
 
 
 def _gradle(text: bytes) -> Replay | None:
-    tasks = gradle_test_tasks(text)
-    states = [state for state in tasks.values() if state not in (b"NO-SOURCE", b"SKIPPED")]
+    states = [state for _, state in gradle_test_tasks(text) if state not in (b"NO-SOURCE", b"SKIPPED")]
     return _share("gradle", [state in (b"UP-TO-DATE", b"FROM-CACHE") for state in states], "test tasks")
 
 
 def _turbo(text: bytes) -> Replay | None:
     lines = re.finditer(rb"\n(?:::group::)?([^\s:]+:[^\s]+)(?:: |\n)cache (hit|miss|bypass)\b", text)
-    return _tasks("turbo", {line[1]: line[2] == b"hit" for line in lines})
+    return _tasks("turbo", [(line[1], line[2] == b"hit") for line in lines])
 
 
 def _nx(text: bytes) -> Replay | None:
@@ -91,8 +91,7 @@ def _nx(text: bytes) -> Replay | None:
         rb"(?:  (\[(?:existing outputs match the cache, left as is|local cache|remote cache)\]))?[ \t]*(?=\n)",
         text,
     )
-    tasks = {line[1]: line[2] is not None for line in lines}
-    if tasks:
+    if tasks := [(line[1], line[2] is not None) for line in lines]:
         return _tasks("nx", tasks)
     summary = re.search(
         rb"\nNx read the output from the cache instead of running the command for (\d{1,9}) out of \1 tasks?\.", text
@@ -100,10 +99,10 @@ def _nx(text: bytes) -> Replay | None:
     return Replay("nx", int(summary[1]), int(summary[1]), "tasks") if summary else None
 
 
-def _tasks(tool: str, tasks: dict[bytes, bool]) -> Replay | None:
-    """The share of a task runner's test tasks, where it names any, that came from its cache: not of builds."""
-    tests = {name: hit for name, hit in tasks.items() if re.search(_TEST_NAME, name.partition(b":")[2])}
-    return _share(tool, list((tests or tasks).values()), "tasks")
+def _tasks(tool: str, tasks: list[tuple[bytes, bool]]) -> Replay | None:
+    """The share of a task runner's test tasks, if it names any, that came from its cache: not of builds."""
+    tests = [hit for name, hit in tasks if re.search(_TEST_NAME, name.partition(b":")[2])]
+    return _share(tool, tests or [hit for _, hit in tasks], "tasks")
 
 
 def _pants(text: bytes) -> Replay | None:
@@ -115,11 +114,27 @@ def _pants(text: bytes) -> Replay | None:
 
 
 def _make(text: bytes) -> Replay | None:
-    """What make says, and nothing else, where a file stands in for the target."""
+    """What make says, and nothing else, if a file stands in for the target; a make started by another names folders."""
     line = re.fullmatch(
-        rb"\s*make(?:\[\d+\])?: (?:['`](\S+)' is up to date|Nothing to be done for ['`](\S+)')\.\s*", text
+        rb"\s*(?:make(?:\[\d+\])?: (?:Entering|Leaving) directory [^\n]{1,500}\n\s*)*"
+        rb"make(?:\[\d+\])?: (?:['`](\S+)' is up to date|Nothing to be done for ['`](\S+)')\.\s*"
+        rb"(?:make(?:\[\d+\])?: (?:Entering|Leaving) directory [^\n]{1,500}\n\s*)*",
+        text,
     )
     return Replay("make", 1, 1, "targets") if line else None
+
+
+def _ninja(text: bytes) -> Replay | None:
+    """What ninja says, and nothing else, if no file is older than what it is made of."""
+    line = re.fullmatch(rb"\s*(?:ninja: Entering directory [^\n]{1,300}\n)?ninja: no work to do\.\s*", text)
+    return Replay("ninja", 1, 1, "targets") if line else None
+
+
+def _doit(text: bytes) -> Replay | None:
+    """doit's marks of tasks that are up to date, if it prints no other: one that runs has a dot."""
+    tasks = re.fullmatch(rb"\s*(?:-- [^\s:][^\s]*[ \t]*\n)+\s*", text.lstrip(b"\n"))
+    count = text.count(b"\n-- ")
+    return Replay("doit", count, count, "tasks") if tasks else None
 
 
 def _wireit(text: bytes) -> Replay | None:
@@ -143,6 +158,8 @@ _READERS: tuple[tuple[tuple[bytes, ...], Callable[[bytes], Replay | None]], ...]
     ((b"match the cache", b"local cache]", b"remote cache]", b"Nx read the output"), _nx),
     ((b"(cached locally)", b"(cached remotely)", b"(memoized)"), _pants),
     ((b"up to date.", b"Nothing to be done"), _make),
+    ((b"ninja: no work to do.",), _ninja),
+    ((b"\n-- ",), _doit),
     ((b"Ran 0 scripts and skipped ",), _wireit),
     ((b"Skipping plugin execution (cached)",), _maven),
 )

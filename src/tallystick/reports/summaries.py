@@ -38,7 +38,7 @@ _ITEM = rb"(\d{1,9}) ([A-Za-z]+(?: [A-Za-z]+)*)|([A-Za-z]+(?: [A-Za-z]+)*)[:=] ?
 class Summary:
     """One runner's closing lines."""
 
-    __slots__ = ("anchor", "compiled", "last_only", "pattern", "span", "tool", "unit")
+    __slots__ = ("anchor", "compiled", "marks", "pattern", "span", "start", "tool", "unit")
 
     def __init__(
         self,
@@ -47,7 +47,8 @@ class Summary:
         pattern: bytes,
         *,
         unit: str = "tests",
-        last_only: bool = False,
+        start: bytes = b"",
+        marks: bytes = b"",
         span: int = SPAN,
     ) -> None:
         self.tool = tool
@@ -55,8 +56,10 @@ class Summary:
         self.pattern = pattern
         self.unit = unit
         self.span = span
-        self.last_only = last_only
-        """Too plain to be told from what a test prints: where there are several, the last one counts."""
+        self.start = start
+        """What the runner prints first, as a pattern; empty if that cannot be told from what a test prints."""
+        self.marks = marks
+        """What the runner prints for each test, as a pattern, if a test could print the closing lines just so."""
         self.compiled: re.Pattern[bytes] | None = None
 
     def matches(self, text: bytes) -> Iterator[re.Match[bytes]]:
@@ -102,6 +105,7 @@ def items(text: bytes) -> list[tuple[str, int]]:
     return [(kind, number) for kind, number in known if kind]
 
 
+_PHPUNIT = rb"\nPHPUnit \S{1,20} by Sebastian Bergmann"
 _NODE = rb"(?:#|\xe2\x84\xb9) "
 
 SUMMARIES = (
@@ -124,6 +128,7 @@ SUMMARIES = (
         rb" +Test Files  (?:(?P<broken>\d{1,9}) failed(?: \| )?)?[^\n]*\(\d{1,9}\)\n +Tests  (?:no tests|"
         rb"(?P<items>\d[^\n]*) \((?P<total>\d{1,9})\))\n(?:Type Errors [^\n]+\n)?"
         rb"(?: +Errors  (?P<error>\d{1,9} errors?)\n)? +Start at  ",
+        start=rb"\n *(?:RUN|DEV)  v\d",
     ),
     Summary(
         "vitest", b"No test files found, exiting with code ", rb"No test files found, exiting with code [01]" + END
@@ -133,7 +138,7 @@ SUMMARIES = (
         b" passing (",
         rb"  (?P<passed>\d{1,9}) passing \(\d{1,9}(?:ms|s|m|h|d)\)\n(?:  (?P<skipped>\d{1,9}) pending\n)?"
         rb"(?:  (?P<failed>\d{1,9}) failing\n)?(?=\n|\Z)",
-        last_only=True,
+        marks=rb"\n +(?:\xe2\x9c[\x93\x94]|\d{1,9}\)|ok \d{1,9}) |[.!](?=[.!,]{0,200}\n)",
     ),
     Summary(
         "node",
@@ -159,12 +164,14 @@ SUMMARIES = (
         "nextest",
         b"Summary [",
         rb" *Summary \[ *[\d.]{1,20}s\] (?:\d{1,9}/)?(?P<total>\d{1,9}) tests? run: (?P<items>\d[^\n]*)" + END,
+        start=rb"\n *Starting \d{1,9} tests? across ",
     ),
     Summary(
         "surefire",
         b"] Tests run: ",
         rb"\[(?:INFO|WARNING|ERROR)\] Tests run: (?P<total>\d{1,9}), Failures: (?P<failed>\d{1,9}), "
         rb"Errors: (?P<errors>\d{1,9}), Skipped: (?P<skipped>\d{1,9})(?:, Flakes: (?P<flaky>\d{1,9}))?" + END,
+        start=rb"\n\[INFO\]  T E S T S(?=\n)",
     ),
     Summary("surefire", b"] Tests are skipped.", rb"\[INFO\] Tests are skipped\." + END),
     Summary("surefire", b"] No tests to run.", rb"\[INFO\] No tests to run\." + END),
@@ -173,7 +180,6 @@ SUMMARIES = (
         b" completed",
         rb"(?P<total>\d{1,9}) tests? completed(?:, (?P<failed>\d{1,9}) failed)?(?:, (?P<skipped>\d{1,9}) skipped)?"
         + END,
-        last_only=True,
     ),
     Summary(
         "rspec",
@@ -187,6 +193,7 @@ SUMMARIES = (
         b" runs, ",
         rb"(?P<total>\d{1,9}) runs, \d{1,9} assertions, (?P<failed>\d{1,9}) failures, (?P<errors>\d{1,9}) errors, "
         rb"(?P<skipped>\d{1,9}) skips" + END,
+        start=rb"\n# Running:(?=\n)",
     ),
     Summary(
         "test-unit",
@@ -194,7 +201,7 @@ SUMMARIES = (
         rb"(?P<total>\d{1,9}) tests, \d{1,9} assertions, (?P<failed>\d{1,9}) failures, (?P<errors>\d{1,9}) errors, "
         rb"(?P<skipped>\d{1,9}) pendings, (?P<skipped_2>\d{1,9}) omissions, \d{1,9} notifications" + END,
     ),
-    Summary("phpunit", b"OK (", rb"OK \((?P<total>\d{1,9}) tests?, \d{1,9} assertions?\)" + END),
+    Summary("phpunit", b"OK (", rb"OK \((?P<total>\d{1,9}) tests?, \d{1,9} assertions?\)" + END, start=_PHPUNIT),
     Summary(
         "phpunit",
         b"!\nTests: ",
@@ -234,11 +241,25 @@ SUMMARIES = (
         rb"\[  PASSED  \] (?P<passed>\d{1,9}) tests?\.(?:\n\[  SKIPPED \] (?P<skipped>\d{1,9}) tests?, listed below:)?"
         rb"(?:\n\[  SKIPPED \] [^\n]+)*(?:\n\[  FAILED  \] (?P<failed>\d{1,9}) tests?, listed below:)?",
         span=1_000_000,
+        start=rb"\n\[={10}\] Running \d{1,9} tests? from ",
     ),
     Summary(
         "bun",
         b" pass\n",
         rb" +(?P<items>\d{1,9} pass\n(?: +\d{1,9} [^\n]{1,40}\n){1,12})Ran \d{1,9} tests? across \d{1,9} files?\. \[",
+        start=rb"\nbun test v\d",
+    ),
+    Summary(
+        "behave",
+        b" skipped\n",
+        rb"\d{1,9} features? passed, [^\n]{1,120}\n(?P<passed>\d{1,9}) scenarios? passed, (?P<failed>\d{1,9}) failed, "
+        rb"(?:(?P<errors>\d{1,9}) error, )?(?P<skipped>\d{1,9}) skipped(?:, \d{1,9} untested)?" + END,
+    ),
+    Summary(
+        "robot",
+        b" failed",
+        rb"\d{1,9} tests?, (?P<passed>\d{1,9}) passed, (?P<failed>\d{1,9}) failed(?:, (?P<skipped>\d{1,9}) skipped)?\n"
+        rb"={78}\nOutput:  ",
     ),
     Summary(
         "deno",

@@ -77,12 +77,13 @@ class Names:
 class Tally:
     """Counts outcomes one by one; every reader fills one and takes the report from it."""
 
-    __slots__ = ("counts", "milliseconds", "names", "problems")
+    __slots__ = ("counts", "milliseconds", "names", "notes", "problems")
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(COUNTS, 0)
         self.names = {kind: Names() for kind in NAMED}
         self.problems: list[str] = []
+        self.notes: list[str] = []
         self.milliseconds: float | None = None
 
     def passed(self, count: int = 1) -> None:
@@ -120,6 +121,11 @@ class Tally:
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(shortened(text))
 
+    def note(self, text: str) -> None:
+        """Note something that decides nothing; the first `MAX_PROBLEMS` different ones are kept."""
+        if len(self.notes) < MAX_PROBLEMS and (text := shortened(text)) not in self.notes:
+            self.notes.append(text)
+
     def add_ms(self, milliseconds: float | None) -> None:
         """Add to the duration; what is None, negative or not finite is no duration and adds nothing."""
         if milliseconds is not None and 0 <= milliseconds < MAX_COUNT:
@@ -148,4 +154,5 @@ class Tally:
             findings=findings,
             problems=self.problems,
             replayed=replayed,
+            notes=self.notes,
         )

@@ -1,7 +1,8 @@
-"""The Test Anything Protocol, versions 12 to 14: plans, directives, subtests, YAML blocks, bail-outs.
+"""The Test Anything Protocol, versions 12 to 14, and KTAP: plans, numbers, directives, subtests, YAML, bail-outs.
 
 A test point that closes a subtest is a group, as `describe` is: its tests are counted, and it is not, unless
-it failed of its own account. Several documents in a row are one run each.
+it failed of its own account. Several documents in a row are one run each. A subtest stands at any indentation
+deeper than its parent's: TAP 14 has four blanks, KTAP two, older kernels a tab.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import io
 import re
 
 from tallystick.errors import InputError
-from tallystick.reports.tally import MAX_PROBLEMS, Names, Tally, shortened
+from tallystick.reports.tally import Tally, shortened
+from tallystick.reports.tap_level import Level
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,27 +22,31 @@ MAX_DEPTH = 32
 MAX_LINE = 4_096
 """How much of a line is looked at, in bytes."""
 
-_BEGINNINGS = ("ok", "not ok", "1..", "# Subtest", "Bail out!", "}")
+_BEGINNINGS = ("ok", "not ok", "1..", "# Subtest", "{", "}", "TAP version ", "KTAP version ", "pragma ")
 _POINT = re.compile(r"(not )?ok\b(?:\s+(\d{1,9})\b)?\s*(?:-\s+)?(.*)")
 _PLAN = re.compile(r"1\.\.(\d{1,9})\s*(?:#\s*(.*))?$")
 _DIRECTIVE = re.compile(r"(?:^|\s)#\s*(skip\S*|todo\b)", re.IGNORECASE)
-_VERSION = re.compile(r"TAP version (\d+)\s*$")
-_BAIL_OUT = re.compile(r"Bail out!\s*(.*)")
+_KTAP_DIRECTIVE = re.compile(r"(?:^|\s)#\s*(XFAIL|TIMEOUT|ERROR)\b")
+_VERSION = re.compile(r"(K?)TAP version (\d+)\s*$")
+_BAIL_OUT = re.compile(r"bail out!\s*(.*)", re.IGNORECASE)
+_PRAGMA = re.compile(r"pragma((?:[ ,]+[+-][\w-]+)+)\s*$")
 _DURATION = re.compile(r"# duration_ms (\d+(?:\.\d+)?)\s*$")
+_KERNEL_TIME = re.compile(r"(?:<\d{1,3}>)?\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ")
+"""What the kernel's log has before each line."""
 
 
 def read(data: bytes, where: str) -> Report:
     """The report in the TAP. Raises InputError naming `where` for what is none."""
     reader = _Reader(where)
-    for number, line in enumerate(io.BytesIO(data), 1):
+    for number, line in enumerate(io.BytesIO(data.removeprefix(b"\xef\xbb\xbf")), 1):
         reader.number = number
         reader.line(line[:MAX_LINE].rstrip(b"\r\n").decode("utf-8", "replace"))
     return reader.report()
 
 
 def read_embedded(text: bytes) -> Report | None:
-    """The report in output that holds TAP among other lines; None where no plan says that it is whole."""
-    reader = _Reader("")
+    """The report in output that holds TAP among other lines; None if no plan says that it is whole."""
+    reader = _Reader("", embedded=True)
     try:
         for line in io.BytesIO(text):
             reader.line(line[:MAX_LINE].rstrip(b"\r\n").decode("utf-8", "replace"))
@@ -50,118 +56,46 @@ def read_embedded(text: bytes) -> Report | None:
     return None if reader.unplanned else report
 
 
-class _Level:
-    """A document or subtest that is open: its plan and what it counted so far."""
-
-    __slots__ = (
-        "announced",
-        "buffered",
-        "failed",
-        "passed",
-        "plan",
-        "points",
-        "problems",
-        "skipped",
-        "versioned",
-    )
-
-    def __init__(self) -> None:
-        self.plan: int | None = None
-        self.points = 0
-        self.passed = 0
-        self.failed = Names()
-        self.skipped = Names()
-        self.problems: list[str] = []
-        self.versioned = False
-        self.announced = ""
-        self.buffered: tuple[bool, str, str] | None = None
-
-    @property
-    def counted(self) -> int:
-        return self.passed + self.failed.count + self.skipped.count
-
-    @property
-    def complete(self) -> bool:
-        return self.plan is not None and self.points >= self.plan
-
-    @property
-    def started(self) -> bool:
-        return bool(self.points or self.versioned or self.problems or self.plan is not None)
-
-    def add(self, ok: bool, directive: str, name: str) -> None:
-        """Count a test point that is a test."""
-        if directive:
-            self.skipped.add(name)
-        elif ok:
-            self.passed += 1
-        else:
-            self.failed.add(name)
-
-    def absorb(self, child: _Level, ok: bool, directive: str, name: str) -> None:
-        """Count the subtest that this test point closes."""
-        child.check_plan()
-        prefix = f"{name} > "
-        if not child.counted:
-            self.add(ok, directive, name)
-            return
-        self.passed += child.passed
-        self.skipped.absorb(child.skipped, prefix)
-        if directive:
-            self.skipped.absorb(child.failed, prefix)
-            return
-        self.failed.absorb(child.failed, prefix)
-        if not ok and not child.failed.count:
-            self.failed.add(name)
-        for problem in child.problems:
-            self.note(prefix + problem)
-
-    def note(self, problem: str) -> None:
-        """Note why this level as a whole does not hold."""
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(shortened(problem))
-
-    def check_plan(self) -> None:
-        """Note where the plan was not met."""
-        if self.plan is not None and self.plan != self.points:
-            self.note(f"{self.plan} tests planned, {self.points} seen")
-        elif self.plan is None and self.points:
-            self.note(f"no plan, so the run may have been cut short after {self.points} tests")
-        elif self.plan is None and self.versioned:
-            self.note("a version line, and then neither a plan nor a test")
-
-
 class _Reader:
     """Takes TAP line by line."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, embedded: bool = False) -> None:
         self.where = where
+        self.embedded = embedded
         self.number = 0
         self.tally = Tally()
         self.tool = ""
-        self.levels = [_Level()]
-        self.child: _Level | None = None
+        self.levels = [Level()]
         self.documents = 0
         self.unplanned = False
+        self.kernel = False
         self.yaml_indent: int | None = None
         self.last_indent = -1
         self.bailed_out = False
 
     def line(self, line: str) -> None:
         """Take the next line."""
+        if line.startswith(("[", "<")):
+            line = line[time.end() :] if (time := _KERNEL_TIME.match(line)) else line
+        if "\t" in line:
+            line = line.expandtabs()
         text = line.lstrip(" ")
         indent = len(line) - len(text)
         if self._in_yaml(text, indent):
             return
-        if not indent and text.startswith("TAP ") and (version := _VERSION.match(text)):
-            self._new_document(int(version[1]))
-        elif self.bailed_out:
-            return
-        elif text.startswith("---") and indent > self.last_indent >= 0:
+        if self.bailed_out:
+            if not indent and (version := _VERSION.match(text)):
+                self._new_document(version)
+        elif text.rstrip() == "---" and indent > self.last_indent >= 0:
             self.yaml_indent = indent
-        elif indent % 4 == 0 and text.startswith(_BEGINNINGS):
-            self._at(text, indent // 4)
-        elif text.startswith("# "):
-            self._comment(text)
+        elif not (text.startswith(_BEGINNINGS) and self._take(text, indent)) and text:
+            if bail_out := _BAIL_OUT.match(text):
+                self._bail_out(bail_out[1])
+            elif text.startswith("#"):
+                self._comment(text)
+            elif self.levels[-1].strict:
+                self.levels[0].note(f"line {self.number} is not TAP, and `pragma +strict` allows nothing else")
+                self.levels[-1].strict = self.levels[0].strict = False
 
     def report(self) -> Report:
         """What was read."""
@@ -180,89 +114,173 @@ class _Reader:
             self.yaml_indent = None
         return True
 
-    def _at(self, text: str, depth: int) -> None:
-        """Take a line that may be a part of the document at this depth."""
-        if depth > len(self.levels):
-            return
+    def _take(self, text: str, indent: int) -> bool:
+        """Take a line that looks like a part of TAP: whether it is one."""
         if point := _POINT.match(text):
-            self._enter(depth)
-            self._point(point[1] is None, int(point[2] or 0), point[3].strip(), depth)
+            numbered = point[2] is not None
+            if not self._enter(indent, opens=numbered or bool(self.levels[-1].announced)):
+                return False
+            self._point(point[1] is None, int(point[2]) if numbered else None, point[3].strip(), indent)
         elif plan := _PLAN.match(text):
-            self._enter(depth)
+            if not self._enter(indent, opens=True):
+                return False
             self._plan(int(plan[1]), plan[2] or "")
         elif text.startswith("# Subtest"):
-            self._enter(depth)
-            self._drop_child()
-            self.levels[-1].announced = text.partition(":")[2].strip()
-        elif bail_out := _BAIL_OUT.match(text):
-            self._bail_out(bail_out[1])
+            return self._announce(text.partition(":")[2].strip(), indent)
+        elif version := _VERSION.match(text):
+            self._version(version, indent)
+        elif pragma := _PRAGMA.match(text):
+            self._pragma(pragma[1], indent)
+        elif text.rstrip() == "{":
+            return self._open_buffered(indent)
         elif text.startswith("}"):
-            self._close_buffered(depth)
+            return self._close_buffered(indent)
+        else:
+            return False
+        return True
 
-    def _enter(self, depth: int) -> None:
-        if depth >= MAX_DEPTH:
+    def _enter(self, indent: int, *, opens: bool) -> bool:
+        """Make the level at this indentation the current one: whether there is one, or `opens` made one."""
+        top = self.levels[-1]
+        if top.indent == indent:
+            return True
+        if top.indent is None and indent > (self.levels[-2].indent or 0):
+            top.indent = indent
+        if any(level.indent == indent for level in self.levels):
+            while self.levels[-1].indent != indent:
+                self._close()
+            return True
+        if top.indent is not None and indent > top.indent:
+            if opens and len(self.levels) > 1 and top.doubtful and top.points:
+                self.levels.pop()
+                return self._enter(indent, opens=True)
+            return opens and self._push(Level(indent, strict=top.strict))
+        if len(self.levels) == 1 or not top.complete:
+            return False
+        closed = self.levels.pop()
+        while self.levels[-1].indent is None or self.levels[-1].indent > indent:
+            self._close()
+        self._push(Level(indent, strict=closed.strict))
+        self._attach(closed)
+        return True
+
+    def _push(self, level: Level) -> bool:
+        if len(self.levels) > MAX_DEPTH:
             raise self._refused(f"subtests nested deeper than {MAX_DEPTH} levels")
-        self._go_to(depth)
+        self.levels[-1].settle()
+        self.levels[-1].drop_child(planned=not self.kernel)
+        self.levels.append(level)
+        return True
 
-    def _go_to(self, depth: int) -> None:
-        """Open or close levels until the current one is at `depth`."""
-        if depth == len(self.levels):
-            self._drop_child()
-            self.levels.append(_Level())
-        while depth < len(self.levels) - 1:
-            closed = self.levels.pop()
-            if closed.buffered is None:
-                self._drop_child(closed)
-                self.child = closed
-            else:
-                self.levels[-1].absorb(closed, *closed.buffered)
+    def _close(self) -> None:
+        """Close the current level."""
+        self._attach(self.levels.pop())
+
+    def _attach(self, closed: Level) -> None:
+        """Let a level that is closed wait for its test point, or count it if that came before."""
+        closed.settle()
+        closed.drop_child(planned=not self.kernel)
+        if closed.buffered is not None:
+            self.levels[-1].absorb(closed, *closed.buffered, planned=not self.kernel)
+        else:
+            self.levels[-1].child = closed
+
+    def _go_to_document(self) -> Level:
+        while len(self.levels) > 1:
+            self._close()
+        return self.levels[0]
+
+    def _announce(self, name: str, indent: int) -> bool:
+        """Take the comment before a subtest; inside it, as its first line, it names the subtest itself."""
+        if not self._enter(indent, opens=True):
+            return False
+        level = self.levels[-1]
+        level.settle()
+        level.drop_child(planned=not self.kernel)
+        above = self.levels[-2] if len(self.levels) > 1 else None
+        if above is not None and not above.announced and not level.points and level.plan is None:
+            above.announced = name or "subtest"
+        else:
+            level.announced = name
+        return True
 
     def _plan(self, count: int, comment: str) -> None:
-        self._drop_child()
         level = self.levels[-1]
+        level.settle()
+        level.drop_child(planned=not self.kernel)
         if level.plan is not None and len(self.levels) == 1 and level.complete:
             self._end_document()
             level = self.levels[-1]
         if level.plan is not None:
             level.note(f"a second plan in line {self.number}")
+        else:
+            level.plan_closes = bool(level.points)
         level.plan = count
         if not count and comment and len(self.levels) == 1:
             self.tally.skipped(f"all: {comment}")
 
-    def _point(self, ok: bool, number: int, description: str, depth: int) -> None:
+    def _point(self, ok: bool, number: int | None, description: str, indent: int) -> None:
         level = self.levels[-1]
-        if number == 1 and level.complete and level.points and depth == 0:
+        if number == 1 and level.complete and level.points and len(self.levels) == 1:
+            child, level.child = level.child, None
             self._end_document()
             level = self.levels[-1]
-        level.points += 1
-        self.last_indent = 4 * depth
+            level.child = child
+        self.last_indent = indent
         opens = description.endswith("{") and (description == "{" or description[-2] == " ")
         description = description[:-1].rstrip() if opens else description
-        directive = _DIRECTIVE.search(description)
-        name = description[: directive.start()] if directive else description
-        name = shortened(name.split(" # time=")[0].replace("\\#", "#")) or f"test {number or level.points}"
-        verdict = ok, directive[1] if directive else "", name
-        child, self.child = self.child, None
+        ok, directive, end = self._directive(ok, description)
+        name = description[:end]
+        if "#" in name:
+            name = name.split(" # time=")[0].replace("\\#", "#")
+        verdict = ok, directive, shortened(name) or f"test {level.points + 1 if number is None else number}"
+        try:
+            level.point(number, verdict)
+        except InputError as error:
+            raise self._refused(error.what) from None
+        child, level.child = level.child, None
         if opens:
-            self.levels.append(_Level())
-            self.levels[-1].buffered = verdict
+            self._open_buffered(indent)
         elif child is not None and (child.plan is not None or level.announced):
-            level.absorb(child, *verdict)
-        else:
-            level.add(*verdict)
+            level.pending = None
+            level.absorb(child, *verdict, planned=not self.kernel)
         level.announced = ""
 
-    def _close_buffered(self, depth: int) -> None:
-        if len(self.levels) > depth + 1 and self.levels[depth + 1].buffered is not None:
-            self._go_to(depth)
+    def _directive(self, ok: bool, description: str) -> tuple[bool, str, int | None]:
+        """What the directive makes of a verdict, the directive if the test does not count, and where it begins."""
+        if "#" not in description:
+            return ok, "", None
+        if found := _DIRECTIVE.search(description):
+            return ok, found[1], found.start()
+        if self.kernel and (found := _KTAP_DIRECTIVE.search(description)):
+            expected = found[1] == "XFAIL"
+            return ok and expected, found[1] if expected else "", found.start()
+        return ok, "", None
 
-    def _drop_child(self, into: _Level | None = None) -> None:
-        """Deal with a subtest that no test point closed; without a plan and unannounced, a test printed it."""
-        child, self.child = self.child, None
-        level = self.levels[-1] if into is None else into
-        if child is not None and child.counted and (child.plan is not None or level.announced):
-            level.absorb(child, True, "", level.announced or "subtest")
-            level.note(f"{level.announced or 'a subtest'}: ended without a result")
+    def _open_buffered(self, indent: int) -> bool:
+        """Open the subtest in braces that follows the last test point, or what was said of it."""
+        level = self.levels[-1]
+        if level.pending is None or level.indent != indent:
+            return False
+        verdict, level.pending = level.pending, None
+        child = Level(None, strict=level.strict)
+        child.buffered = verdict
+        return self._push(child)
+
+    def _close_buffered(self, indent: int) -> bool:
+        for depth, level in enumerate(self.levels[1:], 1):
+            if level.buffered is not None and self.levels[depth - 1].indent == indent:
+                while len(self.levels) > depth:
+                    self._close()
+                return True
+        return False
+
+    def _pragma(self, settings: str, indent: int) -> None:
+        opens = bool(self.levels[-1].announced)
+        if not self.embedded and self._enter(indent, opens=opens):
+            for setting in re.findall(r"[+-][\w-]+", settings):
+                if setting[1:] == "strict":
+                    self.levels[-1].strict = setting[0] == "+"
 
     def _comment(self, text: str) -> None:
         if duration := _DURATION.match(text):
@@ -270,22 +288,37 @@ class _Reader:
             self.tool = "node"
 
     def _bail_out(self, reason: str) -> None:
-        self._go_to(0)
-        self.levels[0].note(f"bailed out: {reason}" if reason else "bailed out")
+        self._go_to_document().note(f"bailed out: {reason}" if reason else "bailed out")
         self._end_document(planned=False)
         self.bailed_out = True
 
-    def _new_document(self, version: int) -> None:
-        if not 12 <= version <= 14:
-            raise self._refused(f"TAP version {version} is not known")
+    def _version(self, version: re.Match[str], indent: int) -> None:
+        """Take a version line: of a new document, or of a subtest."""
+        if not indent:
+            self._new_document(version)
+        elif self._enter(indent, opens=True):
+            level = self.levels[-1]
+            if level.points or level.plan is not None:
+                self._close()
+                self._push(Level(indent, strict=level.strict))
+            self.levels[-1].versioned = True
+            self.kernel = self.kernel or bool(version[1])
+
+    def _new_document(self, version: re.Match[str]) -> None:
+        if not (version[1] or 12 <= int(version[2]) <= 14):
+            raise self._refused(f"TAP version {version[2][:20]} is not known")
         self._end_document()
         self.bailed_out = False
+        self.kernel = bool(version[1])
         self.levels[0].versioned = True
 
     def _end_document(self, *, planned: bool = True) -> None:
-        self._go_to(0)
-        self._drop_child()
-        level, self.levels = self.levels[0], [_Level()]
+        level = self._go_to_document()
+        if not level.started and level.child is not None and level.child.plan is not None:
+            level = level.child  # all of it is indented
+        level.settle()
+        level.drop_child(planned=not self.kernel)
+        self.levels = [Level()]
         self.last_indent = -1
         if planned:
             level.check_plan()
