@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from tallystick.errors import InputError, StoreUnavailableError
+from tallystick.files import PUBLIC, make_folder, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def place_for_new(start: str) -> tuple[str, str]:
 
 
 def prepare_folder(path: str) -> None:
-    """Make the `.tallystick` folder that `path` lies in, ignored by git. Other folders are left alone.
+    """Make the `.tallystick` folder that `path` lies in, private and ignored by git. Other folders are left alone.
 
     Raises StoreUnavailableError where it cannot be made.
     """
@@ -64,10 +65,9 @@ def prepare_folder(path: str) -> None:
         return
     ignore = os.path.join(folder, ".gitignore")
     try:
-        os.makedirs(folder, exist_ok=True)
+        make_folder(folder)
         if not os.path.exists(ignore):
-            with open(ignore, "w", encoding="ascii") as file:
-                file.write("*\n")
+            write_whole(ignore, [b"*\n"], mode=PUBLIC)
     except OSError as error:
         raise StoreUnavailableError(
             f"cannot make the ledger's folder: {error.strerror}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from tallystick.cli.context import open_ledger
-from tallystick.cli.files import read_file, write_new
+from tallystick.cli.files import read_file, write_output
 from tallystick.cli.parser import Command
 from tallystick.cli.terminal import Progress, print_json
 from tallystick.errors import InputError
@@ -151,7 +151,7 @@ def _export(options: argparse.Namespace) -> int:
     with open_ledger(options) as ledger:
         pieces = _pieces(ledger, options)
         if options.to and options.to != "-":
-            write_new(options.to, pieces)
+            write_output(options.to, pieces, options)
             return 0
         sys.stdout.flush()
         for piece in pieces:

@@ -242,9 +242,10 @@ def _deliver(options: argparse.Namespace, note: str) -> None:
 
         _say(write_note(Workspace.find(os.getcwd()), note))
     elif options.to != "-":
-        from tallystick.cli.files import write_new
+        from tallystick.cli.files import write_output
+        from tallystick.files import PUBLIC
 
-        write_new(options.to, [note.encode()])
+        write_output(options.to, [note.encode()], options, mode=PUBLIC)
 
 
 def _say(word: str) -> None:

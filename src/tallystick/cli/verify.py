@@ -44,7 +44,7 @@ def _verify(options: argparse.Namespace) -> int:
     try:
         return _verify_named(options)
     except NotFoundError:
-        for name in filter(os.path.isfile, options.tasks):
+        for name in filter(os.path.exists, options.tasks):
             raise InputError("this file is no bundle, and no task is named so", where=name) from None
         raise
 

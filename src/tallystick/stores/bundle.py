@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError
+from tallystick.files import open_plain
 from tallystick.model.header import decode_header
 from tallystick.model.record import Sealed, decode_record
 from tallystick.proof.merkle import Edge, leaf_hash
@@ -27,7 +28,7 @@ CHUNK_ROWS = 512
 def is_bundle(path: str) -> bool:
     """Whether the file begins as bundles do. A database is told apart before it is ever opened so."""
     try:
-        with open(path, "rb") as file:
+        with open(open_plain(path), "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
         return False

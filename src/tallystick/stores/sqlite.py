@@ -7,6 +7,7 @@ import sqlite3
 from _thread import RLock
 
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError
+from tallystick.files import sync_folder
 from tallystick.model.ids import require_task_id
 from tallystick.stores import forking, sqlite_proofs
 from tallystick.stores import sqlite_schema as schema
@@ -26,7 +27,6 @@ from tallystick.stores.sqlite_connection import (
     require_sqlite,
     roll_back,
     store_error,
-    sync_folder,
 )
 from tallystick.stores.sqlite_memory import Memory
 from tallystick.stores.sqlite_reader import SqliteReader
