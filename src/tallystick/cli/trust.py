@@ -161,12 +161,14 @@ MOST_CHECKPOINTS = 2**53 - 1
 
 
 def _checkpoint(options: argparse.Namespace) -> int:
+    from tallystick.cli.context import settle_erasures
     from tallystick.stores.checkpoints import NoLog
     from tallystick.trust.keys import KeyFolder
     from tallystick.trust.memory import Memory
     from tallystick.trust.signer import sign_checkpoint
 
     with Ledger.open(options.ledger, create=False) as ledger:
+        settle_erasures(ledger)
         if isinstance(ledger.store.log, NoLog):
             raise StoreUnavailableError("a bundle is never written to", where=ledger.url, advice="name a ledger")
         key = required_key(options.key, ledger)

@@ -174,6 +174,14 @@ class BundleStore:
         """Raises StoreUnavailableError."""
         self._refuse()
 
+    def finish_erasures(self, *_: object, **__: object) -> None:
+        """Raises StoreUnavailableError."""
+        self._refuse()
+
+    def unfinished_erasures(self) -> list[tuple[str, int]]:
+        """None: nothing is ever erased in a bundle."""
+        return []
+
     def close(self) -> None:
         """See `Store.close`."""
 

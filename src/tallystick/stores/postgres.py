@@ -166,6 +166,15 @@ class PostgresStore(PostgresReader):
         """See `Store.erase`. Dead rows, the write-ahead log, its archives and replicas keep what they have."""
         return self._submit(Work(task_id, [redaction], erase=(position, parts)))
 
+    def finish_erasures(
+        self, progress: Callable[[int, int], None] | None = None, *, patience: float | None = None
+    ) -> None:
+        """See `Store.finish_erasures`. There is nothing that a client could do."""
+
+    def unfinished_erasures(self) -> list[tuple[str, int]]:
+        """None: when dead rows and logs are gone is the server's business."""
+        return []
+
     def _submit(self, work: Work) -> Head:
         self._require_writable()
         if work.key is None:
