@@ -133,9 +133,9 @@ class Statements:
             column: made(column, f"SELECT {column} FROM tallystick.record_{x} WHERE session = $1 AND position = $2", 2)
             for column in ("record", "node")
         }
-        self.salts = made(
-            "salts",
-            "SELECT text_salt, details_salt, output_salt"
+        self.stored = made(
+            "stored",
+            "SELECT record, text_salt, details_salt, output_salt"
             f" FROM tallystick.record_{x} WHERE session = $1 AND position = $2",
             2,
         )

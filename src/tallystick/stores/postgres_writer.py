@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from psycopg.pq.abc import PGresult
 
-    from tallystick.stores.appending import Seen, Work
+    from tallystick.stores.appending import Seen, Stored, Work
     from tallystick.stores.base import IdempotencyKey, Row
     from tallystick.stores.postgres_connection import Link
     from tallystick.stores.postgres_sql import Statement
@@ -204,16 +204,18 @@ class PostgresBatch(Batch):
         self._keys.append((key.key.encode(), first, head.position, key.salt, digest))
         self._heads[head.position] = head
 
-    # --- erasure
-
-    def _salts(self, session: SessionKey, position: int, parts: Sequence[str]) -> tuple[bytes | None, ...] | None:
+    def _stored(self, session: SessionKey, position: int) -> Stored | None:
+        for row in self._rows:
+            if row.position == position:
+                return row.record, row.sealed.text_salt, row.sealed.details_salt, row.sealed.output_salt
         if not 0 < position < 1 << 63:
             return None
-        found = self._link.run(self._statements.salts, (self._track.key, int8(position)))
+        found = self._link.run(self._statements.stored, (self._track.key, int8(position)))
         if not found.ntuples:
             return None
-        salts = dict(zip(("text", "details", "output"), (found.get_value(0, n) for n in range(3)), strict=True))
-        return tuple(salts[part] for part in parts)
+        return found.get_value(0, 0) or b"", *(found.get_value(0, n) for n in (1, 2, 3))  # type: ignore[return-value]
+
+    # --- erasure
 
     def _clear(self, session: SessionKey, position: int, parts: Sequence[str]) -> None:
         place = (self._track.key, int8(position))

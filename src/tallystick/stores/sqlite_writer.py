@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from tallystick.stores.appending import Seen
+    from tallystick.stores.appending import Seen, Stored
     from tallystick.stores.base import Head, IdempotencyKey, Row
     from tallystick.stores.sqlite_memory import Memory
 
@@ -183,17 +183,15 @@ class SqliteBatch(Batch):
             (session.number, key.key, first, head.position, key.salt, digest),
         )
 
-    # --- erasure
-
-    def _salts(self, session: SessionKey, position: int, parts: Sequence[str]) -> tuple[bytes | None, ...] | None:
+    def _stored(self, session: SessionKey, position: int) -> Stored | None:
         self._flush_records()
         if not 0 < position <= POSITION_MASK:
             return None
-        columns = ", ".join(f"{part}_salt" for part in parts)
-        row: tuple[bytes | None, ...] | None = self._connection.execute(
-            f"SELECT {columns} FROM record WHERE id = ?", ((session.number << POSITION_BITS) + position,)
-        ).fetchone()
-        return row
+        statement = "SELECT record, text_salt, details_salt, output_salt FROM record WHERE id = ?"
+        found: list[Stored] = self._read(statement, ((session.number << POSITION_BITS) + position,), "bBBB")
+        return found[0] if found else None
+
+    # --- erasure
 
     def _clear(self, session: SessionKey, position: int, parts: Sequence[str]) -> None:
         self._flush_records()
