@@ -49,35 +49,12 @@ COMMIT = Statement("commit", "COMMIT")
 
 _RECORD_COLUMNS = [name for name, *_ in COLUMNS["record"]]
 _ARTIFACT_COLUMNS = [name for name, *_ in COLUMNS["artifact"]]
+APPEND_VALUES = 19
+"""How many values `append` takes."""
 _KINDS = ["bigint", "bytea", "bytea", "bigint", "bigint", *["bytea"] * len(SEALED)]
 
-# Moves the head where it stands where the caller thinks; all else follows from the row that this returns.
-_MOVED = (
-    "WITH moved AS (UPDATE tallystick.state_{digit} SET position = $4, at = $5, edge = $6, pointers = $7, moved = true"
-    " WHERE session = $1 AND key = '' AND position = $2 AND edge = $3 RETURNING true)"
-)
-_KEYED_ONE = (
-    ", keyed AS (INSERT INTO tallystick.local_idempotency_{digit} (session, key, first, last, salt, digest)"
-    " SELECT $1, $18::text, $4, $4, $19::bytea, $20::bytea FROM moved WHERE $18::text IS NOT NULL)"
-)
-_PLACED = (
-    ", pointed AS (INSERT INTO tallystick.state_{digit} (session, key, position)"
-    " SELECT $1, p.key, p.position FROM moved, unnest($21::text[], $22::bigint[]) AS p (key, position)"
-    " ON CONFLICT (session, key) DO UPDATE SET position = excluded.position)"
-)
-_APPEND_ONE = " INSERT INTO tallystick.append_{digit} ({columns}) SELECT $1, $4, {values} FROM moved"
-_MOVED_MANY = (
-    _MOVED + ", pointed AS (INSERT INTO tallystick.state_{digit} (session, key, position)"
-    " SELECT $1, p.key, p.position FROM moved, unnest($8::text[], $9::bigint[]) AS p (key, position)"
-    " ON CONFLICT (session, key) DO UPDATE SET position = excluded.position)"
-    ", keyed AS (INSERT INTO tallystick.local_idempotency_{digit} (session, key, first, last, salt, digest)"
-    " SELECT $1, k.* FROM moved,"
-    " unnest($10::text[], $11::bigint[], $12::bigint[], $13::bytea[], $14::bytea[]) AS k)"
-)
-_APPEND_MANY = " INSERT INTO tallystick.record ({columns}) SELECT $1, r.* FROM moved, unnest({arrays}) AS r"
-
-
-_APPENDS = (_APPEND_ONE, _APPEND_MANY)
+_BATCH = "pg_catalog.set_config('tallystick.batch', $1, true)"
+"""What the records of the same transaction lead to; see `postgres_moving`."""
 
 
 class Statements:
@@ -85,25 +62,28 @@ class Statements:
 
     def __init__(self, digit: str) -> None:
         columns = ", ".join(_RECORD_COLUMNS)
-        values = ", ".join(f"${n}::{kind}" for n, kind in enumerate(_KINDS[1:], 8))
-        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_KINDS, 15))
+        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_KINDS, 3))
         x = digit
 
         def made(name: str, sql: str, parameters: int) -> Statement:
             return Statement(f"{name}_{digit}", sql, parameters)
 
-        one, many = (text.format(digit=x, columns=columns, values=values, arrays=arrays) for text in _APPENDS)
-        moved, moved_many, keyed, placed = (text.format(digit=x) for text in (_MOVED, _MOVED_MANY, _KEYED_ONE, _PLACED))
-        self.append_one = made("append_one", moved + one, 17)
-        self.append_keyed = made("append_keyed", moved + keyed + one, 20)
-        self.append_placed = made("append_placed", moved + keyed + placed + one, 22)
-        self.append_many = made("append_many", moved_many + many, 25)
-        self.move = made("append_moved", f"{moved_many} SELECT FROM moved", 14)
-        self.lock = made("lock", f"SELECT FROM tallystick.state_{x} WHERE session = $1 AND key = '' FOR UPDATE", 1)
+        self.append_one = made(
+            "append_one", f"SELECT tallystick.append_{x}({', '.join(f'${n}' for n in range(1, APPEND_VALUES + 1))})",
+            APPEND_VALUES,
+        )  # fmt: skip
+        self.batch = made("batch", f"SELECT {_BATCH}", 1)
+        self.append_many = made(
+            "append_many",
+            f"WITH batch AS (SELECT {_BATCH}) INSERT INTO tallystick.record ({columns})"
+            f" SELECT $2, r.* FROM batch, unnest({arrays}) AS r",
+            2 + len(_KINDS),
+        )
+        self.lock = made("lock", f"SELECT tallystick.hold_{x}($1)", 1)
         self.load = made(
             "load",
             f"SELECT {CLOCK}, {SYNCHRONOUS.format(local='true')}, s.task_id, s.header,"
-            f" h.position, h.at, h.edge, h.pointers, substring(r.record, 1, {PREFIX_BYTES})"
+            f" h.position, h.at, h.edge, h.names, h.places, h.more, substring(r.record, 1, {PREFIX_BYTES})"
             f" FROM (SELECT) AS one LEFT JOIN tallystick.session_{x} s ON s.key = $1"
             f" LEFT JOIN tallystick.state_{x} h ON h.session = $1 AND h.key = ''"
             f" LEFT JOIN tallystick.record_{x} r ON r.session = $1 AND r.position = h.position",
@@ -120,15 +100,7 @@ class Statements:
             f"SELECT key, position FROM tallystick.state_{x} WHERE session = $1 AND key = ANY ($2::text[])",
             2,
         )
-        self.create = made(
-            "create",
-            f"WITH made AS (INSERT INTO tallystick.session_{x} (key, ledger, task_id, header)"
-            " VALUES ($1, 1, $2, $3) RETURNING key)"
-            f" INSERT INTO tallystick.state_{x} (session, key, position, at, edge, pointers, moved)"
-            " SELECT key, '', 0, $4, $5, '{}', true FROM made",
-            5,
-        )
-        self.artifact = made("artifact", f"INSERT INTO tallystick.artifact_{x} VALUES ($1, $2, $3, $4, $5)", 5)
+        self.create = made("create", f"SELECT tallystick.begin_{x}($1, $2)", 2)
         self.hashes = {
             column: made(column, f"SELECT {column} FROM tallystick.record_{x} WHERE session = $1 AND position = $2", 2)
             for column in ("record", "node")
@@ -186,6 +158,19 @@ def array(kind: int, items: Sequence[bytes | None]) -> bytes:
         else:
             parts += (int4(len(item)), item)
     return b"".join(parts)
+
+
+def elements(packed: bytes | None) -> list[bytes | None]:
+    """The elements of an array, whatever its dimensions are."""
+    if not packed:
+        return []
+    place, found = 12 + 8 * int.from_bytes(packed[:4], "big"), []
+    while place < len(packed):
+        size = int.from_bytes(packed[place : place + 4], "big", signed=True)
+        place += 4
+        found.append(packed[place : place + size] if size >= 0 else None)
+        place += max(size, 0)
+    return found
 
 
 def texts(items: Iterable[str]) -> bytes:

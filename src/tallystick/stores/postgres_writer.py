@@ -1,8 +1,8 @@
 """Appends to one session on PostgreSQL: one statement where the head is known, the head's row lock where it is not.
 
-A client that knows where a session stands hashes alone and sends one statement that moves the head only if it
-still stands there (compare-and-swap). Whoever misses takes the head's row lock, which queues fairly, and goes on
-with locks for as long as it meets others there.
+A client that knows where a session stands hashes alone and sends one statement, by which the database moves the
+head only if it still stands there (compare-and-swap). Whoever misses takes the head's row lock, which queues fairly,
+and goes on with locks for as long as it meets others there.
 """
 
 # Here the session is always the track's, so some of what `Batch` passes is not needed.
@@ -10,7 +10,10 @@ with locks for as long as it meets others there.
 
 from __future__ import annotations
 
+import psycopg
+
 from tallystick.errors import TamperedError
+from tallystick.model.jsontext import compact
 from tallystick.proof.merkle import leaf_hash
 from tallystick.stores.appending import Batch, Standing
 from tallystick.stores.artifacts import pack
@@ -21,25 +24,25 @@ from tallystick.stores.postgres_sql import (
     BYTEA,
     COMMIT,
     INT8,
-    TEXT,
     array,
     copied,
     int4,
     int8,
-    integers,
     row_values,
     texts,
 )
-from tallystick.stores.postgres_track import Miss, pack_pointers, place_pointers, read_pointers
+from tallystick.stores.postgres_schema import MOVED_STATE
+from tallystick.stores.postgres_track import TRUE, HeadPointers, Miss, append_values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from psycopg.pq.abc import PGresult
 
     from tallystick.stores.appending import Seen, Stored, Work
     from tallystick.stores.base import IdempotencyKey, Row
+    from tallystick.stores.copying import KeyRow
     from tallystick.stores.postgres_connection import Link
     from tallystick.stores.postgres_sql import Statement
     from tallystick.stores.postgres_track import Track
@@ -65,8 +68,8 @@ class Loaded:
         self.position = None if (position := value(4)) is None else _integer(position)
         self.at = _text(value(5))
         self.edge = value(6)
-        self.pointers = _text(value(7))
-        self.prefix = value(8)
+        self.pointers = HeadPointers.unpack(value(7), value(8), value(9))
+        self.prefix = value(10)
         self.seen: dict[str, Seen] = {}
         for row in range(keys.ntuples if keys is not None else 0):
             assert keys is not None
@@ -101,8 +104,7 @@ class PostgresBatch(Batch):
         self._track = track
         self._statements = track.statements
         self._loaded = loaded
-        self._inline = track.inline if loaded is None else {}
-        self._more = track.more if loaded is None else False
+        self._pointers = track.pointers if loaded is None else loaded.pointers
         self._known: SessionKey | None = None
         self._expected: tuple[bytes, bytes] | None = None
         self._before: list[tuple[Statement, Parameters]] = []
@@ -137,9 +139,7 @@ class PostgresBatch(Batch):
     def _insert_session(self, task_id: str, header: bytes) -> SessionKey:
         edge = leaf_hash(header)
         self._expected = (int8(0), edge)
-        self._before.append(
-            (self._statements.create, (self._track.key, task_id.encode(), header, self._now.encode(), edge))
-        )
+        self._before.append((self._statements.create, (self._track.key, header)))
         self._known = SessionKey(int.from_bytes(self._track.key), self._ledger_id, task_id, header)
         return self._known
 
@@ -150,17 +150,16 @@ class PostgresBatch(Batch):
         tip = tip_from(session.task_id, head)
         self._require_open(session, tip.position)
         self._expected = (int8(tip.position), tip.edge.pack())
-        self._inline, self._more = read_pointers(loaded.pointers, session.task_id)
         known = self._track.standing
         unmoved = known is not None and self._expected == (int8(known.tip.position), self._track.packed)
-        pointers = dict(known.pointers if unmoved and known is not None else self._inline)
+        pointers = dict(known.pointers if unmoved and known is not None else self._pointers.positions())
         standing = Standing(session, rules, tip, pointers, new=False)
         missing = [key for key in keys if key not in standing.pointers]
         standing.pointers.update(self._read_pointers(standing, missing))
         return standing
 
     def _read_pointers(self, standing: Standing, keys: Sequence[str]) -> dict[str, int]:
-        if not self._more or not keys:
+        if not self._pointers.more or not keys:
             return {}
         # Without the lock, too: pointers move with the head alone, and if it has moved, this comes to nothing.
         found = self._link.run(self._statements.pointers, (self._track.key, texts(set(keys))))
@@ -239,73 +238,94 @@ class PostgresBatch(Batch):
         for done, position, record in self._done:
             done.attempts.append((position, record))
         append = None
-        inline, more = self._inline, self._more
-        packed = standing.tip.edge.pack() if standing is not None else b""
+        pointers, packed = self._pointers, b""
+        if standing is not None:
+            packed = standing.tip.edge.pack()
         if standing is not None and standing.moved:
-            inline, rows = place_pointers(self._inline, standing.moved, standing.pointers)
-            more = more or bool(rows)
+            pointers = self._pointers.moved(standing.moved, standing.pointers)
             if self._loaded is not None and self._is_bulk():
-                self._copy()
-            append = self._append(standing.tip, packed, pack_pointers(inline, more), rows)
-        if self._loaded is None:
-            if append is not None:
-                self._require_moved(link.run(*append))
-        else:
-            work = [*self._before, *([append] if append else []), *self._after, (COMMIT, ())]
-            results = link.pipeline(work)
-            if append is not None:
-                self._require_moved(results[len(self._before)])
+                self._copy(standing, packed)
+            else:
+                append = self._append(standing, packed)
+        try:
+            if self._loaded is not None:
+                work = [*self._before, *([append] if append else []), *self._after, (COMMIT, ())]
+                results = link.pipeline(work)
+                if append is not None:
+                    self._require_moved(append[0], results[len(self._before)])
+            elif append is not None:
+                self._require_moved(append[0], link.run(*append))
+        except psycopg.errors.Error as error:
+            if error.sqlstate == MOVED_STATE:
+                self._forget_attempts()
+            raise
         if link.unconfirmed:
             raise Interrupted("no standby confirmed the commit")
         if standing is not None:
-            self._track.accept(standing, packed, inline, more)
+            self._track.accept(standing, packed, pointers)
 
-    def _require_moved(self, result: PGresult) -> None:
-        if not result.command_tuples:
-            for done, _, _ in self._done:
-                done.attempts.pop()
+    def _require_moved(self, statement: Statement, result: PGresult) -> None:
+        if statement is self._statements.append_one and result.get_value(0, 0) != TRUE:
+            self._forget_attempts()
             raise Miss
 
-    def _append(self, tip: Tip, packed: bytes, pointers: bytes, rows: dict[str, int]) -> tuple[Statement, Parameters]:
-        assert self._expected is not None
-        statements, keys = self._statements, self._keys
-        head = (self._track.key, *self._expected, int8(tip.position), tip.at.encode(), packed, pointers)
-        if len(self._rows) == 1 and len(keys) < 2 and not rows and tip.position > 1:
-            values = row_values(self._rows[0])[1:]
-            if not keys:
-                return statements.append_one, (*head, *values)
-            name, _, _, salt, digest = keys[0]
-            return statements.append_keyed, (*head, *values, name, salt, digest)
-        many = (*head, texts(rows), integers(rows.values()), *self._key_arrays())
-        if not self._rows:
-            return statements.move, many
-        return statements.append_many, (*many, *_row_arrays(self._rows))
+    def _forget_attempts(self) -> None:
+        """Nothing of it was recorded, and that is certain."""
+        for done, _, _ in self._done:
+            done.attempts.pop()
 
-    def _key_arrays(self) -> tuple[bytes, ...]:
-        names, firsts, lasts, salts, digests = zip(*self._keys, strict=True) if self._keys else ((),) * 5
-        return (
-            array(TEXT, names),
-            integers(firsts),
-            integers(lasts),
-            array(BYTEA, salts),
-            array(BYTEA, digests),
-        )
+    def _append(self, standing: Standing, packed: bytes) -> tuple[Statement, Parameters]:
+        assert self._expected is not None
+        statements, tip = self._statements, standing.tip
+        if len(self._rows) == 1 and len(self._keys) < 2 and tip.position > 1:
+            stands = self._pointers.led(list(standing.moved), tip.position)
+            if stands is not None:
+                values = append_values(self._track.key, self._expected, tip, packed, stands, self._rows[0])
+                name, _, _, salt, digest = self._keys[0] if self._keys else (None,) * 5
+                return statements.append_one, (*values, name, salt, digest)
+        return statements.append_many, (self._batch(standing, packed), self._track.key, *_row_arrays(self._rows))
+
+    def _batch(self, standing: Standing, packed: bytes) -> bytes:
+        """Where these records lead to, as the database wants it; see `postgres_moving`."""
+        assert self._expected is not None
+        place, known = self._expected
+        keys = [(name.decode(), *rest) for name, *rest in self._keys]
+        return batch_of(int.from_bytes(place, "big"), known, standing.tip.at, packed, standing.moved, keys)
 
     # --- bulk
 
     def _is_bulk(self) -> bool:
         return len(self._rows) >= COPY_ROWS or any(has_artifact(row.sealed.output) for row in self._rows)
 
-    def _copy(self) -> None:
-        """Send the rows by COPY; the head follows with the commit."""
+    def _copy(self, standing: Standing, packed: bytes) -> None:
+        """Send the rows by COPY, which moves the head."""
         link, key, statements = self._link, self._track.key, self._statements
-        if self._before:
-            link.pipeline(self._before)
-            self._before = []
+        link.pipeline([*self._before, (statements.batch, (self._batch(standing, packed),))])
+        self._before = []
         link.copy(statements.copy_records, copied([key, *row_values(row)] for row in self._rows))
         if any(has_artifact(row.sealed.output) for row in self._rows):
             link.copy(statements.copy_artifacts, copied(artifact_rows(key, self._rows)))
         self._rows = []
+
+
+def batch_of(
+    place: int, known: bytes, at: str, edge: bytes, pointers: Mapping[str, int], keys: Iterable[KeyRow] = ()
+) -> bytes:
+    """Where records lead to, for the setting `tallystick.batch`."""
+    written = [
+        [name, first, last, None if salt is None else salt.hex(), None if digest is None else digest.hex()]
+        for name, first, last, salt, digest in keys
+    ]
+    return compact(
+        {
+            "place": place,
+            "known": known.hex(),
+            "at": at,
+            "edge": edge.hex(),
+            "pointers": dict(pointers),
+            "keys": written,
+        }
+    )
 
 
 def has_artifact(output: bytes | None) -> bool:
