@@ -159,7 +159,7 @@ def changes(value: Any) -> list[Any]:
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, list):
-        return [[*value, *value[:1]], value[1:], [*value[:-1], value[-1] * 2], None] if value else [None]
+        return [[*value, *value[:1]], value[1:], [*value[:-1], changes(value[-1])[0]], None] if value else [None]
     if isinstance(value, int):
         return [value + 1, value - 1, 0, -1]
     if isinstance(value, str):
