@@ -18,8 +18,7 @@ from tallystick import ConcurrencyError, Entry, Ledger, StoreUnavailableError
 from tallystick.model import Session
 from tallystick.stores import postgres_connection
 from tallystick.stores.postgres_connection import Link
-from tallystick.stores.postgres_moving import INLINE_BYTES, INLINE_POINTERS
-from tallystick.stores.postgres_track import rfc3339
+from tallystick.stores.postgres_track import INLINE_BYTES, INLINE_POINTERS, rfc3339
 from tallystick.stores.postgres_writer import COPY_ROWS
 
 PLAIN = Entry(type="criterion", criterion_id="ac1", status="pass")
@@ -73,15 +72,15 @@ def without_digits(sent: list[str]) -> list[str]:
 
 def test_one_statement_appends_where_the_head_is_known(ledger: Ledger, spy: Spy) -> None:
     ledger.append("t", ENTRY)
-    assert without_digits(spy.sent) == ["begin lock load", "create append_many commit"]
+    assert without_digits(spy.sent) == ["begin hold", "create append_many commit"]
     for call, expected in (
         (lambda: ledger.append("t", ENTRY), "append_one"),
-        (lambda: ledger.append("t", ENTRY, idempotency_key="k"), "append_one"),
+        (lambda: ledger.append("t", ENTRY, idempotency_key="k"), "append_keyed"),
         (lambda: ledger.append("t", ENTRY, expected_position=3), "append_one"),
-        (lambda: ledger.append("t", PLAIN), "append_one"),
+        (lambda: ledger.append("t", PLAIN), "append_keyed"),
         (lambda: ledger.append("t", [ENTRY, PLAIN]), "append_many"),
         (lambda: ledger.append("t", PLAIN.replace(criterion_id="new")), "append_many"),
-        (lambda: ledger.append("t", PLAIN.replace(criterion_id="new")), "append_one"),
+        (lambda: ledger.append("t", PLAIN.replace(criterion_id="new")), "append_keyed"),
     ):
         spy.sent.clear()
         call()
@@ -95,10 +94,10 @@ def test_a_store_that_meets_others_takes_the_lock_until_it_is_alone(store: Postg
     other.append("t", ENTRY)
     spy.sent.clear()
     assert one.append("t", ENTRY).position == 3
-    assert without_digits(spy.sent) == ["append_one", "begin lock load", "append_one commit"]
+    assert without_digits(spy.sent) == ["append_one", "begin hold", "append_one commit"]
     spy.sent.clear()
     assert one.append("t", ENTRY).position == 4
-    assert without_digits(spy.sent) == ["begin lock load", "append_one commit"]
+    assert without_digits(spy.sent) == ["begin hold", "append_one commit"]
     spy.sent.clear()
     assert one.append("t", ENTRY).position == 5
     assert without_digits(spy.sent) == ["append_one"]
@@ -109,7 +108,7 @@ def test_many_rows_go_by_copy(ledger: Ledger, spy: Spy) -> None:
     ledger.append("t", ENTRY)
     spy.sent.clear()
     ledger.append("t", [ENTRY] * COPY_ROWS)
-    assert without_digits(spy.sent) == ["begin lock load", "batch", "commit"]
+    assert without_digits(spy.sent) == ["begin hold", "batch", "commit"]
     assert ledger.append("new", [ENTRY] * 1000) == naive_head(ledger, "new")
     assert ledger.append("t", Entry(type="run", output=os.urandom(3_000_000))).position == COPY_ROWS + 2
     ledger.verify()

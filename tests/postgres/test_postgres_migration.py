@@ -17,7 +17,7 @@ from support.postgres import PostgresUnderTest, Shared
 from tallystick import Entry, Ledger, StoreUnavailableError
 from tallystick.stores import postgres_schema as schema
 from tallystick.stores.postgres_faults import schema_faults
-from tallystick.stores.postgres_moving import INLINE_POINTERS
+from tallystick.stores.postgres_track import INLINE_POINTERS
 from tallystick.stores.postgres_setup import initialise
 
 OLD = Path(__file__).parents[1] / "data" / "schema" / "postgres-1.sql"
@@ -58,8 +58,10 @@ def move_back(source: psycopg.Connection[Any], target: psycopg.Connection[Any]) 
         names = [name for name, *_ in schema.COLUMNS[table]]
         rows = source.execute(sql.SQL(f"SELECT {', '.join(names)} FROM tallystick.{table} ORDER BY 1, 2")).fetchall()
         if table == "state":
-            rows = [(*row[:5], _pointers(*row[5:8]), row[8]) for row in rows]
-            names = ["session", "key", "position", "at", "edge", "pointers", "moved"]
+            kept = ["session", "key", "position", "at", "edge", "moved"]
+            columns = [dict(zip(names, row, strict=True)) for row in rows]
+            rows = [(*map(row.get, kept), _pointers(row["names"], row["places"], row["more"])) for row in columns]
+            names = [*kept, "pointers"]
         marks = ", ".join(["%s"] * len(names))
         statement = f"INSERT INTO tallystick.{table} ({', '.join(names)}) VALUES ({marks})"
         target.cursor().executemany(statement.encode(), rows)

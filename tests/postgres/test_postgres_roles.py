@@ -226,13 +226,13 @@ def insertion(digit: str) -> str:
     )
 
 
-def call(digit: str, *, place: int = 0, at: str = "2026-01-01T00:00:00.000000Z") -> str:
+def call(digit: str) -> str:
     """The function that takes one entry, asked to append what is no entry to that session."""
     return (
-        f"DO $do$ BEGIN IF (SELECT tallystick.append_{digit}(s.session, s.position + {place}, s.edge, '{at}', s.edge,"
-        " s.places, '\\x00', s.edge, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
+        f"DO $do$ BEGIN IF (SELECT tallystick.append{SCHEMA_VERSION}_{digit}(s.session, s.position, s.edge, 'no entry',"
+        f" s.edge, s.edge, s.places, 0, 0, {', '.join(['NULL'] * 6)})"
         f" FROM tallystick.state_{digit} s WHERE s.key = '' LIMIT 1)"
-        " THEN RAISE EXCEPTION 'it did' USING ERRCODE = 'XXXXX'; ELSE RAISE EXCEPTION 'no' USING ERRCODE = 'TS003';"
+        " THEN RAISE EXCEPTION 'it did' USING ERRCODE = 'XX999'; ELSE RAISE EXCEPTION 'no' USING ERRCODE = 'TS003';"
         " END IF; END $do$"
     )
 

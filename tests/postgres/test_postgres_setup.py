@@ -160,8 +160,12 @@ def test_a_migration_waits_for_appends_under_way(shared: Shared, database: str, 
         digit = partition_of(int.from_bytes(session_key(ledger.ledger_id, "t")))
     done = threading.Event()
     with shared.connect(database) as under_way:
+        under_way.execute("SET ROLE tallystick_owner")
         under_way.execute("BEGIN")
-        under_way.execute(f"UPDATE tallystick.state_{digit} SET position = 2 WHERE key = ''")
+        under_way.execute(
+            f"INSERT INTO tallystick.record_{digit} (session, position, record, node, criterion_before, type_before)"
+            f" SELECT session, 2, record, node, 0, 0 FROM tallystick.record_{digit}"
+        )
         later_version()
         migrating = threading.Thread(target=lambda: (initialise(shared.url(database)), done.set()))
         migrating.start()

@@ -20,7 +20,7 @@ from tallystick.stores.log_faults import log_faults
 from tallystick.stores.postgres_checkpoints import PostgresLog
 from tallystick.stores.postgres_faults import row_faults, schema_faults
 from tallystick.stores.postgres_reader import PostgresReader
-from tallystick.stores.postgres_moving import INLINE_POINTERS
+from tallystick.stores.postgres_track import INLINE_POINTERS
 from tallystick.stores.postgres_schema import COLUMNS, PARTITIONED, partition_of, session_key
 from tallystick.verification import Fault, iterate_store, raise_first
 
@@ -209,6 +209,8 @@ def test_every_column_of_sessions_heads_and_pointers(case: Case, storm: bool) ->
     for turn, row in enumerate(case.rows("state")):
         task = case.keys[row["session"]]
         for column, kind, _ in COLUMNS["state"][:-1]:
+            if column == "until":  # no part of the history: how long appends need not be looked at
+                continue
             values = [*changes(row[column]), None if row[column] is not None else SOMETHING.get(kind, "x")]
             for value in some(values, turn, storm):
                 if value == row[column] or (column == "edge" and value == "x"):
@@ -408,15 +410,15 @@ SCHEMA = [
     "DROP TRIGGER record_append ON tallystick.record",
     "DROP TRIGGER artifact_append ON tallystick.artifact_7",
     "DROP TRIGGER local_proof_append ON tallystick.local_proof_7",
-    "DROP FUNCTION tallystick.append_0",
-    "ALTER FUNCTION tallystick.append_0 SECURITY INVOKER",
+    "DROP FUNCTION tallystick.append2_0",
+    "ALTER FUNCTION tallystick.append2_0 SECURITY INVOKER",
     "ALTER FUNCTION tallystick.begin_0 RESET search_path",
-    "ALTER FUNCTION tallystick.append_0 OWNER TO postgres",
-    "CREATE FUNCTION tallystick.append_0() RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+    "ALTER FUNCTION tallystick.append2_0 OWNER TO postgres",
+    "CREATE FUNCTION tallystick.append2_0() RETURNS boolean LANGUAGE sql AS 'SELECT true'",
     "CREATE FUNCTION tallystick.more() RETURNS boolean LANGUAGE sql AS 'SELECT true'",
     "CREATE VIEW tallystick.append_0 AS SELECT * FROM tallystick.record_0",
     "GRANT EXECUTE ON FUNCTION tallystick.move_0 TO tallystick_writer",
-    "GRANT EXECUTE ON FUNCTION tallystick.append_0 TO tallystick_reader",
+    "GRANT EXECUTE ON FUNCTION tallystick.append2_0 TO tallystick_reader",
     "GRANT EXECUTE ON FUNCTION tallystick.hold_3 TO PUBLIC",
     "GRANT UPDATE ON tallystick.state_0 TO tallystick_writer",
     "GRANT INSERT ON tallystick.session_0 TO tallystick_writer",

@@ -8,6 +8,7 @@ from tallystick.stores.adopting import complete_rows, erased_before, require_for
 from tallystick.stores.base import HEAD_KEY
 from tallystick.stores.postgres_schema import partition_of, session_key
 from tallystick.stores.postgres_sql import copied, row_values, statements_of
+from tallystick.stores.postgres_track import HeadPointers
 from tallystick.stores.postgres_writer import artifact_rows, batch_of
 
 TYPE_CHECKING = False
@@ -51,6 +52,7 @@ class _Here:
         self._digit = partition_of(int.from_bytes(self._key))
         self._held = 0
         self._edge = b""
+        self._pointers = HeadPointers()
         self.header = b""
 
     def _rows(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
@@ -59,15 +61,13 @@ class _Here:
 
     def held(self) -> int:
         """Where it stands, its head locked; -1 where it is not kept."""
-        self._rows("SELECT tallystick.hold_{x}(%s)", self._key)
-        rows = self._rows(
-            "SELECT s.header, t.position, t.edge FROM tallystick.session_{x} s"
-            f" JOIN tallystick.state_{{x}} t ON t.session = s.key AND t.key = '{HEAD_KEY}' WHERE s.key = %s",
+        ((self.header, position, self._edge, names, places, more),) = self._rows(
+            "SELECT head, place, reached, pointers, stands, others"
+            f" FROM tallystick.hold_{self._digit}(%s)",
             self._key,
         )
-        if not rows:
-            return -1
-        self.header, self._held, self._edge = rows[0]
+        self._pointers = HeadPointers(names or (), places or (), more=bool(more))
+        self._held = -1 if position is None else position
         return self._held
 
     def records(self, first: int, last: int) -> list[bytes]:
@@ -83,7 +83,7 @@ class _Here:
 
     def begin(self) -> None:
         """The session itself, and its ledger where it is the first of that."""
-        self._rows("SELECT tallystick.begin_{x}(%s, %s)", self._key, self._session.header)
+        self._rows(f"SELECT tallystick.begin_{self._digit}(%s, %s)", self._key, self._session.header)
         self.held()
 
     def append(self, source: Store, tip: Tip) -> None:
@@ -91,7 +91,7 @@ class _Here:
 
         They are read twice, so that no more than a chunk of them is held: first the records, then what else there is.
         """
-        first = self._held + 1
+        first = max(self._held, 0) + 1
         if tip.position < first:
             return
         chunks = partial(complete_rows, source, self._session, first, tip.position)
@@ -100,7 +100,11 @@ class _Here:
             for name, position, *_ in source.state_rows(self._session)[1]
             if name != HEAD_KEY and first <= position <= tip.position
         }
-        batch = batch_of(self._held, self._edge, tip.at, tip.edge.pack(), moved)
+        known = self._rows(
+            "SELECT key FROM tallystick.state_{x} WHERE session = %s AND key = ANY (%s)", self._key, list(moved)
+        )
+        after, rows = self._pointers.moved(moved, {name for (name,) in known})
+        batch = batch_of(self._held, self._edge, tip.edge.pack(), self._pointers, after, rows)
         self._rows("SELECT set_config('tallystick.batch', %s, true)", batch.decode())
         statements, key = statements_of(self._digit), self._key
         self._copy(statements.copy_records, copied([key, *row_values(row)] for rows in chunks() for row in rows))

@@ -11,6 +11,7 @@ from tallystick.stores.base import HEAD_KEY
 from tallystick.stores.copying import NEW, OUTPUT, SALT, beside, has_artifact
 from tallystick.stores.postgres_schema import OWNER, partition_of, session_key
 from tallystick.stores.postgres_sql import copied, int4, int8, statements_of
+from tallystick.stores.postgres_track import HeadPointers
 from tallystick.stores.postgres_writer import batch_of
 
 TYPE_CHECKING = False
@@ -63,6 +64,7 @@ class _Taking:
         self._piece = piece
         self._key = session_key(piece.session.ledger_id, piece.session.task_id)
         self._digit = partition_of(int.from_bytes(self._key))
+        self._pointers = HeadPointers()
 
     def run(self) -> None:
         piece = self._piece
@@ -71,7 +73,7 @@ class _Taking:
             return
         piece.require_at(held)
         if held == NEW:
-            self._do("SELECT tallystick.begin_{x}(%s, %s)", self._key, piece.session.header)
+            self._do(f"SELECT tallystick.begin_{self._digit}(%s, %s)", self._key, piece.session.header)
             held, edge = self._held()
         self._copy_rows(held, edge)
         self._clear()
@@ -82,19 +84,21 @@ class _Taking:
 
     def _held(self) -> tuple[int, bytes]:
         """Where the session stands, its head locked."""
-        self._do("SELECT tallystick.hold_{x}(%s)", self._key)
-        rows = self._do(
-            f"SELECT position, edge FROM tallystick.state_{{x}} WHERE session = %s AND key = '{HEAD_KEY}'", self._key
-        ).fetchall()
-        return rows[0] if rows else (NEW, b"")
+        held = f"SELECT place, reached, pointers, stands, others FROM tallystick.hold_{self._digit}(%s)"
+        ((position, edge, names, places, more),) = self._do(held, self._key).fetchall()
+        self._pointers = HeadPointers(names or (), places or (), more=bool(more))
+        return (NEW, b"") if position is None else (position, edge)
 
     def _copy_rows(self, held: int, edge: bytes) -> None:
         """The records, which move the head, then the large outputs, each read when it is sent."""
         statements, piece, key = statements_of(self._digit), self._piece, self._key
         if not piece.rows:
             return
-        tip = piece.tip
-        batch = batch_of(held, edge, tip.at, tip.edge.pack(), piece.pointers, piece.keys)
+        known = self._do(
+            "SELECT key FROM tallystick.state_{x} WHERE session = %s AND key = ANY (%s)", key, list(piece.pointers)
+        ).fetchall()
+        after, rows = self._pointers.moved(piece.pointers, {name for (name,) in known})
+        batch = batch_of(held, edge, piece.tip.edge.pack(), self._pointers, after, rows, piece.keys)
         self._do("SELECT set_config('tallystick.batch', %s, true)", batch.decode())
         self._copy(statements.copy_records, ([key, *_values(row)] for row in piece.rows))
         if any((row[OUTPUT] is None and row[SALT] is not None) or has_artifact(row) for row in piece.rows):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tallystick.stores.postgres_url import Target
 
 UNIQUE_VIOLATION = "23505"
-UNSETTLED = (VERSION_STATE, DURABILITY_STATE)
-"""What an append says where the session's settings are not those that it was opened with."""
+UNSETTLED = (VERSION_STATE, DURABILITY_STATE, "42883")
+"""What an append says where the session's settings are not those that it was opened with, or another version came."""
 NUL_STATE = "22P05"
 """What PostgreSQL says to text with a NUL character."""
 _PASSING = (

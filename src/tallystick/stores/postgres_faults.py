@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallystick.stores import postgres_schema as schema
 from tallystick.stores import postgres_triggers as triggers
+from tallystick.stores.postgres_moving import called
 from tallystick.stores.postgres_schema import (
     APPENDED,
     CALLED,
@@ -204,7 +205,7 @@ def _callers(query: Query) -> Iterator[str]:
         " LEFT JOIN pg_roles r ON r.oid = x.grantee"
         " WHERE p.pronamespace = 'tallystick'::regnamespace AND x.grantee <> p.proowner"
     )
-    allowed = {(f"{name}_{digit}", WRITER) for name in CALLED for digit in PARTITIONS}
+    allowed = {(called(name, digit), WRITER) for name in CALLED for digit in PARTITIONS}
     for name, role in sorted(set(map(tuple, rows)) - allowed):
         yield f"{role} was granted EXECUTE on {name}"
 

@@ -67,6 +67,7 @@ COLUMNS: dict[str, tuple[tuple[str, str, bool], ...]] = {
         ("key", "text", True),
         ("position", "bigint", True),
         ("at", "text", False),
+        ("until", "text", False),
         ("edge", "bytea", False),
         ("names", "text[]", False),
         ("places", "bigint[]", False),
@@ -130,7 +131,7 @@ FIRST_POSITION = 'CHECK (("position" > 0))'
 PARTITIONED = ("record", "session", "state", "artifact", "local_idempotency", "local_proof", "head_history")
 APPENDED = ("artifact", "local_proof")
 """What a writer adds rows to, besides records."""
-CALLED = ("append", "begin", "hold")
+CALLED = ("append", "append_keyed", "extend", "begin", "hold")
 """The functions that a writer calls, one of each for a partition; see `postgres_moving`."""
 SEQUENCED = ("local_pending", "local_task", "local_tile", "local_lease")
 """What a sequencer keeps for itself."""
@@ -196,7 +197,10 @@ def _create_table(table: str) -> str:
 
 
 def grants() -> list[str]:
-    """Who may do what, whatever was granted before. Only the owner may update, delete or truncate anything else."""
+    """Who may do what with tables and functions, whatever was granted before, but for what writers call.
+
+    Only the owner may update, delete or truncate anything else.
+    """
     made = [
         f"REVOKE ALL ON ALL TABLES IN SCHEMA tallystick FROM PUBLIC, {READER}, {WRITER}, {ERASER}, {SEQUENCER}",
         "REVOKE ALL ON SCHEMA tallystick FROM PUBLIC",
@@ -209,7 +213,6 @@ def grants() -> list[str]:
     made.append(f"GRANT INSERT ON tallystick.record TO {WRITER}")
     for digit in PARTITIONS:
         made += [f"GRANT INSERT ON tallystick.{table}_{digit} TO {WRITER}" for table in APPENDED]
-        made += [f"GRANT EXECUTE ON FUNCTION tallystick.{name}_{digit} TO {WRITER}" for name in CALLED]
         made.append(f"GRANT UPDATE ({', '.join(SEALED)}) ON tallystick.record_{digit} TO {ERASER}")
         made.append(f"GRANT UPDATE (salt, digest) ON tallystick.local_idempotency_{digit} TO {ERASER}")
         made.append(f"GRANT DELETE ON tallystick.artifact_{digit}, tallystick.local_proof_{digit} TO {ERASER}")

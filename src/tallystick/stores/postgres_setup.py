@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 
 from tallystick.errors import StoreUnavailableError
+from tallystick.stores import postgres_moving as moving
 from tallystick.stores import postgres_schema as schema
 from tallystick.stores import postgres_triggers as triggers
 from tallystick.stores.postgres_connection import Link, planted
@@ -78,7 +79,7 @@ def _make_or_migrate(link: Link, random: Callable[[int], bytes]) -> None:
     connection.execute(f"CREATE SCHEMA tallystick AUTHORIZATION {schema.OWNER}")
     connection.execute(f"SET LOCAL ROLE {schema.OWNER}")
     # One string, sent at once: as many statements one by one take as long again.
-    made = (*schema.tables(), *triggers.statements(), *schema.grants())
+    made = (*schema.tables(), *triggers.statements(), *schema.grants(), *moving.grants())
     connection.execute(sql.SQL("; ").join(map(sql.SQL, made)))
     for version in range(1, schema.SCHEMA_VERSION + 1):
         connection.execute("INSERT INTO tallystick.migration VALUES (%s)", (version,))
@@ -121,13 +122,20 @@ def migrate(connection: Connection, found: int, target: Target) -> None:
     if found == 1:
         views = ", ".join(f"tallystick.append_{digit}" for digit in schema.PARTITIONS)
         connection.execute(sql.SQL(f"LOCK TABLE {views} IN ACCESS EXCLUSIVE MODE"))
-    connection.execute("LOCK TABLE tallystick.state, tallystick.record IN SHARE ROW EXCLUSIVE MODE")
+    connection.execute("LOCK TABLE tallystick.record, tallystick.state IN SHARE ROW EXCLUSIVE MODE")
     for step in range(found, schema.SCHEMA_VERSION):
         MIGRATIONS[step](connection)
         connection.execute("INSERT INTO tallystick.migration VALUES (%s)", (step + 1,))
-    for statement in triggers.function_statements():
+    for statement in (*triggers.function_statements(), *_drop_others(connection), *schema.grants(), *moving.grants()):
         connection.execute(sql.SQL(statement))
     connection.execute("RESET ROLE")
+
+
+def _drop_others(connection: Connection) -> list[str]:
+    """What drops the functions that older clients call."""
+    rows = connection.execute("SELECT proname FROM pg_proc WHERE pronamespace = 'tallystick'::regnamespace").fetchall()
+    known = {function.name for function in triggers.functions()}
+    return [f"DROP FUNCTION tallystick.{name}" for (name,) in rows if name not in known]
 
 
 _POINTERS = "FROM json_each_text(pointers::json) AS p (name, place) WHERE p.name <> ''"
@@ -144,13 +152,12 @@ def _have_the_database_move_heads(connection: Connection) -> None:
     statements += [f"DROP VIEW tallystick.append_{digit}" for digit in schema.PARTITIONS]
     statements += [
         'ALTER TABLE tallystick.state ADD COLUMN names text[] COLLATE "C", ADD COLUMN places bigint[],'
-        " ADD COLUMN more boolean",
-        "UPDATE tallystick.state SET more = (pointers::json->>'') IS NOT NULL,"
+        ' ADD COLUMN more boolean, ADD COLUMN until text COLLATE "C"',
+        "UPDATE tallystick.state SET until = '', more = (pointers::json->>'') IS NOT NULL,"
         f" names = coalesce((SELECT array_agg(p.name {_ORDER}) {_POINTERS}), '{{}}'),"
         f" places = coalesce((SELECT array_agg(p.place::bigint {_ORDER}) {_POINTERS}), '{{}}') WHERE key = ''",
         "ALTER TABLE tallystick.state DROP COLUMN pointers",
         *triggers.statements(),
-        *schema.grants(),
     ]
     for statement in statements:
         connection.execute(sql.SQL(statement))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from struct import Struct
 
-from tallystick.stores.appending import PREFIX_BYTES
+from tallystick.stores import postgres_schema as schema
 from tallystick.stores.base import INLINE_OUTPUT
+from tallystick.stores.postgres_moving import called
 from tallystick.stores.postgres_schema import COLUMNS, SEALED
 
 TYPE_CHECKING = False
@@ -49,12 +50,8 @@ COMMIT = Statement("commit", "COMMIT")
 
 _RECORD_COLUMNS = [name for name, *_ in COLUMNS["record"]]
 _ARTIFACT_COLUMNS = [name for name, *_ in COLUMNS["artifact"]]
-APPEND_VALUES = 19
-"""How many values `append` takes."""
-_KINDS = ["bigint", "bytea", "bytea", "bigint", "bigint", *["bytea"] * len(SEALED)]
-
-_BATCH = "pg_catalog.set_config('tallystick.batch', $1, true)"
-"""What the records of the same transaction lead to; see `postgres_moving`."""
+APPEND_VALUES, KEY_VALUES, EXTEND_VALUES = 15, 3, 23
+"""How many values `append` and `extend` take, and how many more an idempotency key is."""
 
 
 class Statements:
@@ -62,33 +59,20 @@ class Statements:
 
     def __init__(self, digit: str) -> None:
         columns = ", ".join(_RECORD_COLUMNS)
-        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_KINDS, 3))
         x = digit
 
         def made(name: str, sql: str, parameters: int) -> Statement:
             return Statement(f"{name}_{digit}", sql, parameters)
 
-        self.append_one = made(
-            "append_one", f"SELECT tallystick.append_{x}({', '.join(f'${n}' for n in range(1, APPEND_VALUES + 1))})",
-            APPEND_VALUES,
-        )  # fmt: skip
-        self.batch = made("batch", f"SELECT {_BATCH}", 1)
-        self.append_many = made(
-            "append_many",
-            f"WITH batch AS (SELECT {_BATCH}) INSERT INTO tallystick.record ({columns})"
-            f" SELECT $2, r.* FROM batch, unnest({arrays}) AS r",
-            2 + len(_KINDS),
-        )
-        self.lock = made("lock", f"SELECT tallystick.hold_{x}($1)", 1)
-        self.load = made(
-            "load",
-            f"SELECT {CLOCK}, {SYNCHRONOUS.format(local='true')}, s.task_id, s.header,"
-            f" h.position, h.at, h.edge, h.names, h.places, h.more, substring(r.record, 1, {PREFIX_BYTES})"
-            f" FROM (SELECT) AS one LEFT JOIN tallystick.session_{x} s ON s.key = $1"
-            f" LEFT JOIN tallystick.state_{x} h ON h.session = $1 AND h.key = ''"
-            f" LEFT JOIN tallystick.record_{x} r ON r.session = $1 AND r.position = h.position",
-            1,
-        )
+        def calling(name: str, function: str, count: int) -> Statement:
+            parameters = ", ".join(f"${n}" for n in range(1, count + 1))
+            return made(name, f"SELECT tallystick.{called(function, x)}({parameters})", count)
+
+        self.append_one = calling("append_one", "append", APPEND_VALUES)
+        self.append_keyed = calling("append_keyed", "append_keyed", APPEND_VALUES + KEY_VALUES)
+        self.append_many = calling("append_many", "extend", EXTEND_VALUES)
+        self.batch = made("batch", "SELECT pg_catalog.set_config('tallystick.batch', $1, true)", 1)
+        self.hold = made("hold", f"SELECT * FROM tallystick.hold_{x}($1)", 1)
         self.keys = made(
             "keys",
             f"SELECT key, last, salt, digest FROM tallystick.local_idempotency_{x}"
@@ -100,7 +84,7 @@ class Statements:
             f"SELECT key, position FROM tallystick.state_{x} WHERE session = $1 AND key = ANY ($2::text[])",
             2,
         )
-        self.create = made("create", f"SELECT tallystick.begin_{x}($1, $2)", 2)
+        self.create = calling("create", "begin", 2)
         self.hashes = {
             column: made(column, f"SELECT {column} FROM tallystick.record_{x} WHERE session = $1 AND position = $2", 2)
             for column in ("record", "node")
@@ -136,14 +120,15 @@ class Statements:
         )
 
 
-_made: dict[str, Statements] = {}
+_made: dict[tuple[int, str], Statements] = {}
 
 
 def statements_of(digit: str) -> Statements:
-    """The statements of that partition."""
-    found = _made.get(digit)
+    """The statements of that partition, for the schema of this version."""
+    key = (schema.SCHEMA_VERSION, digit)
+    found = _made.get(key)
     if found is None:
-        found = _made[digit] = Statements(digit)
+        found = _made[key] = Statements(digit)
     return found
 
 
@@ -151,7 +136,7 @@ def array(kind: int, items: Sequence[bytes | None]) -> bytes:
     """A one-dimensional array of elements that are already binary."""
     if not items:
         return _EMPTY_ARRAYS[kind]
-    parts = [_array(1, 1, kind, len(items), 1)]
+    parts = [_array(1, int(None in items), kind, len(items), 1)]
     for item in items:
         if item is None:
             parts.append(_NULL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tallystick.stores import postgres_moving as moving
 from tallystick.stores.postgres_moving import Function
-from tallystick.stores.postgres_schema import COLUMNS, PARTITIONED, PARTITIONS, REFUSED_STATE, SEALED
+from tallystick.stores.postgres_schema import COLUMNS, OWNER, PARTITIONED, PARTITIONS, REFUSED_STATE, SEALED
 
 
 class Trigger:
@@ -24,15 +24,12 @@ _UPDATE, _DELETE, _INSERT = (f"BEFORE {event} ON {{table}} FOR EACH ROW" for eve
 _THROUGH_PARENT = "BEFORE INSERT ON {table} FOR EACH STATEMENT"
 _TRUNCATE = "BEFORE TRUNCATE ON {table} FOR EACH STATEMENT"
 _APPENDED = "AFTER INSERT ON {table} REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT"
-_BACKWARD = (
-    'AFTER UPDATE OF session, key, "position", at, edge, names, places, more ON {table} FOR EACH ROW'
-    ' WHEN (((new."position" <= old."position") OR (NOT new.moved)))'
+_MOVED_BY_OTHERS = (
+    'BEFORE UPDATE OF session, key, "position", at, until, edge, names, places, more ON {table} FOR EACH STATEMENT'
+    f" WHEN ((CURRENT_USER <> '{OWNER}'::name))"
 )
-"""What is no move forward: whatever says where a session stands changes with its position, and marks it.
-
-Every append reads the condition anew, so it is short. A trigger before the update would lock the row first, which
-is written ahead as well."""
-_NAMED_ANEW = "AFTER UPDATE OF session, key ON {table} FOR EACH ROW"
+"""Where a session stands is moved by functions that run as the owner. Appends pay for a trigger for each row: old and
+new are fetched once more for it; one before the update would lock the row first, which is written ahead as well."""
 _KEY_CHANGED = (
     "BEFORE UPDATE ON {table} FOR EACH ROW WHEN (((new.salt IS NOT NULL) OR (new.digest IS NOT NULL)"
     " OR (new.session <> old.session) OR (new.key <> old.key) OR (new.first <> old.first) OR (new.last <> old.last)))"
@@ -62,8 +59,7 @@ def _partition_triggers(digit: str) -> list[Trigger]:
         ("session", "session_no_delete", _DELETE, "refuse"),
         ("record", "record_only_erased", _UPDATE, "record_only_erased"),
         ("record", "record_no_delete", _DELETE, "refuse"),
-        ("state", "state_forward", _BACKWARD, "refuse"),
-        ("state", "state_keeps_its_key", _NAMED_ANEW, "refuse"),
+        ("state", "state_moved_by_others", _MOVED_BY_OTHERS, "refuse"),
         ("state", "state_no_delete", _DELETE, "refuse"),
         ("head_history", "head_history_append", _APPENDED, f"head_history_append_{digit}"),
         ("head_history", "head_history_no_update", _UPDATE, "refuse"),

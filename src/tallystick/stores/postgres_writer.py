@@ -24,10 +24,12 @@ from tallystick.stores.postgres_sql import (
     BYTEA,
     COMMIT,
     INT8,
+    TEXT,
     array,
     copied,
     int4,
     int8,
+    integers,
     row_values,
     texts,
 )
@@ -56,19 +58,23 @@ COPY_ROWS = 32
 class Loaded:
     """What a transaction read of a session once it held the lock on its head."""
 
-    __slots__ = ("at", "clock", "edge", "header", "pointers", "position", "prefix", "seen", "task_id")
+    __slots__ = ("at", "clock", "edge", "header", "pointers", "position", "prefix", "seen", "task_id", "until")
 
-    def __init__(self, result: PGresult, keys: PGresult | None) -> None:
+    def __init__(self, result: PGresult, keys: PGresult | None, track: Track) -> None:
+        known = track.pointers
+
         def value(column: int) -> bytes | None:
             return result.get_value(0, column)
 
         self.clock = _integer(value(0))
-        self.task_id = _text(value(2))
-        self.header = value(3)
-        self.position = None if (position := value(4)) is None else _integer(position)
-        self.at = _text(value(5))
-        self.edge = value(6)
-        self.pointers = HeadPointers.unpack(value(7), value(8), value(9))
+        self.task_id = _text(value(1))
+        self.header = value(2)
+        self.position = None if (position := value(3)) is None else _integer(position)
+        self.at = _text(value(4))
+        self.edge = value(5)
+        is_known = track.packed == self.edge and known.names == value(6)
+        self.pointers = known if is_known else HeadPointers.unpack(value(6), value(7), value(8), known)
+        self.until = _text(value(9)) or ""
         self.prefix = value(10)
         self.seen: dict[str, Seen] = {}
         for row in range(keys.ntuples if keys is not None else 0):
@@ -80,19 +86,14 @@ class Loaded:
 def lock(link: Link, track: Track, keys: Sequence[str]) -> Loaded:
     """Begin a transaction, lock the session's head, and read what appending needs: one round trip.
 
-    What is read must be read by statements of their own: a statement that waits for a lock has already chosen
-    what it sees.
+    Keys are read by a statement of its own: one that waits for a lock has already chosen what it sees.
     """
     statements = track.statements
-    work: list[tuple[Statement, Parameters]] = [
-        (BEGIN, ()),
-        (statements.lock, (track.key,)),
-        (statements.load, (track.key,)),
-    ]
+    work: list[tuple[Statement, Parameters]] = [(BEGIN, ()), (statements.hold, (track.key,))]
     if keys:
         work.append((statements.keys, (track.key, texts(keys))))
-    _, _, loaded, *found = link.pipeline(work)
-    return Loaded(loaded, found[0] if found else None)
+    _, held, *found = link.pipeline(work)
+    return Loaded(held, found[0] if found else None, track)
 
 
 class PostgresBatch(Batch):
@@ -104,7 +105,9 @@ class PostgresBatch(Batch):
         self._track = track
         self._statements = track.statements
         self._loaded = loaded
-        self._pointers = track.pointers if loaded is None else loaded.pointers
+        self._pointers, self._until = (
+            (track.pointers, track.until) if loaded is None else (loaded.pointers, loaded.until)
+        )
         self._known: SessionKey | None = None
         self._expected: tuple[bytes, bytes] | None = None
         self._before: list[tuple[Statement, Parameters]] = []
@@ -237,16 +240,11 @@ class PostgresBatch(Batch):
         link.unconfirmed = False
         for done, position, record in self._done:
             done.attempts.append((position, record))
-        append = None
-        pointers, packed = self._pointers, b""
+        append, packed = None, b""
         if standing is not None:
             packed = standing.tip.edge.pack()
         if standing is not None and standing.moved:
-            pointers = self._pointers.moved(standing.moved, standing.pointers)
-            if self._loaded is not None and self._is_bulk():
-                self._copy(standing, packed)
-            else:
-                append = self._append(standing, packed)
+            append = self._append(standing, packed)
         try:
             if self._loaded is not None:
                 work = [*self._before, *([append] if append else []), *self._after, (COMMIT, ())]
@@ -262,11 +260,16 @@ class PostgresBatch(Batch):
         if link.unconfirmed:
             raise Interrupted("no standby confirmed the commit")
         if standing is not None:
-            self._track.accept(standing, packed, pointers)
+            self._track.accept(standing, packed, self._pointers, self._until)
 
     def _require_moved(self, statement: Statement, result: PGresult) -> None:
-        if statement is self._statements.append_one and result.get_value(0, 0) != TRUE:
+        found = result.get_value(0, 0)
+        if statement is self._statements.append_many:
+            self._until = _text(found) or ""
+        elif found != TRUE:
             self._forget_attempts()
+            if self._loaded is not None:  # The head is held, so it is no other client: it is how this session is set.
+                self._link.insist()
             raise Miss
 
     def _forget_attempts(self) -> None:
@@ -274,33 +277,49 @@ class PostgresBatch(Batch):
         for done, _, _ in self._done:
             done.attempts.pop()
 
-    def _append(self, standing: Standing, packed: bytes) -> tuple[Statement, Parameters]:
+    def _append(self, standing: Standing, packed: bytes) -> tuple[Statement, Parameters] | None:
+        """What is to be sent to append the rows and to move the head; None if it was sent already."""
         assert self._expected is not None
-        statements, tip = self._statements, standing.tip
-        if len(self._rows) == 1 and len(self._keys) < 2 and tip.position > 1:
-            stands = self._pointers.led(list(standing.moved), tip.position)
-            if stands is not None:
-                values = append_values(self._track.key, self._expected, tip, packed, stands, self._rows[0])
-                name, _, _, salt, digest = self._keys[0] if self._keys else (None,) * 5
-                return statements.append_one, (*values, name, salt, digest)
-        return statements.append_many, (self._batch(standing, packed), self._track.key, *_row_arrays(self._rows))
+        before, tip = self._pointers, standing.tip
+        self._pointers, rows = before.moved(standing.moved, standing.pointers)
+        if self._loaded is not None and self._is_bulk():
+            self._copy(packed, before, rows)
+            return None
+        names = self._pointers.names if len(self._pointers.slots) > len(before.slots) else None
+        is_plain = len(self._rows) == 1 and len(self._keys) < 2 and names is None and not rows
+        if is_plain and tip.at <= self._until:
+            values = append_values(self._track.key, self._expected, packed, self._pointers.places, self._rows[0])
+            if not self._keys:
+                return self._statements.append_one, values
+            name, _, _, salt, digest = self._keys[0]
+            return self._statements.append_keyed, (*values, name, salt, digest)
+        placed = (texts(rows), integers(rows.values())) if rows else (None, None)
+        head = (self._track.key, *self._expected, packed, names, self._pointers.places, *placed)
+        return self._statements.append_many, (*head, *self._key_arrays(), *_row_arrays(self._rows))
 
-    def _batch(self, standing: Standing, packed: bytes) -> bytes:
-        """Where these records lead to, as the database wants it; see `postgres_moving`."""
-        assert self._expected is not None
-        place, known = self._expected
-        keys = [(name.decode(), *rest) for name, *rest in self._keys]
-        return batch_of(int.from_bytes(place, "big"), known, standing.tip.at, packed, standing.moved, keys)
+    def _key_arrays(self) -> tuple[bytes, ...]:
+        names, firsts, lasts, salts, digests = zip(*self._keys, strict=True) if self._keys else ((),) * 5
+        return (
+            array(TEXT, names),
+            integers(firsts),
+            integers(lasts),
+            array(BYTEA, salts),
+            array(BYTEA, digests),
+        )
 
     # --- bulk
 
     def _is_bulk(self) -> bool:
         return len(self._rows) >= COPY_ROWS or any(has_artifact(row.sealed.output) for row in self._rows)
 
-    def _copy(self, standing: Standing, packed: bytes) -> None:
+    def _copy(self, packed: bytes, before: HeadPointers, rows: dict[str, int]) -> None:
         """Send the rows by COPY, which moves the head."""
+        assert self._expected is not None
         link, key, statements = self._link, self._track.key, self._statements
-        link.pipeline([*self._before, (statements.batch, (self._batch(standing, packed),))])
+        keys = [(name.decode(), *rest) for name, *rest in self._keys]
+        place, known = int.from_bytes(self._expected[0], "big"), self._expected[1]
+        batch = batch_of(place, known, packed, before, self._pointers, rows, keys)
+        link.pipeline([*self._before, (statements.batch, (batch,))])
         self._before = []
         link.copy(statements.copy_records, copied([key, *row_values(row)] for row in self._rows))
         if any(has_artifact(row.sealed.output) for row in self._rows):
@@ -309,9 +328,18 @@ class PostgresBatch(Batch):
 
 
 def batch_of(
-    place: int, known: bytes, at: str, edge: bytes, pointers: Mapping[str, int], keys: Iterable[KeyRow] = ()
+    place: int,
+    known: bytes,
+    edge: bytes,
+    before: HeadPointers,
+    after: HeadPointers,
+    rows: Mapping[str, int],
+    keys: Iterable[KeyRow] = (),
 ) -> bytes:
-    """Where records lead to, for the setting `tallystick.batch`."""
+    """Where records that go by COPY lead to, for the setting `tallystick.batch`; see `postgres_moving`.
+
+    `before` and `after`: the pointers in the head's row; `rows`: those that move in rows of their own.
+    """
     written = [
         [name, first, last, None if salt is None else salt.hex(), None if digest is None else digest.hex()]
         for name, first, last, salt, digest in keys
@@ -320,9 +348,10 @@ def batch_of(
         {
             "place": place,
             "known": known.hex(),
-            "at": at,
             "edge": edge.hex(),
-            "pointers": dict(pointers),
+            "names": list(after.slots) if len(after.slots) > len(before.slots) else None,
+            "places": list(after.positions().values()),
+            "rows": dict(rows) or None,
             "keys": written,
         }
     )
@@ -343,11 +372,12 @@ def artifact_rows(key: bytes, rows: Iterable[Row]) -> Iterator[list[bytes | None
 
 
 def _row_arrays(rows: Sequence[Row]) -> list[bytes]:
-    columns = zip(*(row_values(row) for row in rows), strict=True) if rows else [()] * len(_KINDS)
+    """The rows in columns, but for their positions, which follow from the head's."""
+    columns = zip(*(row_values(row)[1:] for row in rows), strict=True) if rows else [()] * len(_KINDS)
     return [array(kind, column) for kind, column in zip(_KINDS, columns, strict=True)]
 
 
-_KINDS = (INT8, BYTEA, BYTEA, INT8, INT8, *[BYTEA] * 6)
+_KINDS = (BYTEA, BYTEA, INT8, INT8, *[BYTEA] * 6)
 
 
 def _integer(value: bytes | None) -> int:
