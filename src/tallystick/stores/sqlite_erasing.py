@@ -53,7 +53,9 @@ def _finish(connection: sqlite3.Connection, path: str, progress: Progress | None
     done = "UPDATE local_erasing SET rewritten = 1" if busy else "DELETE FROM local_erasing"
     # Not synced: what a loss of power takes back is a word too many, and the work is done once more.
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("BEGIN IMMEDIATE")
     connection.executemany(f"{done} WHERE record = ?", [(record,) for record, _ in rows])
+    connection.execute("COMMIT")
     return not busy
 
 
