@@ -174,6 +174,7 @@ MOST_CHECKPOINTS = 2**53 - 1
 
 
 def _checkpoint(options: argparse.Namespace) -> int:
+    from tallystick.cli.context import settle_erasures
     from tallystick.stores.checkpoints import NoLog
     from tallystick.trust.keys import KeyFolder
     from tallystick.trust.memory import Memory
@@ -182,6 +183,7 @@ def _checkpoint(options: argparse.Namespace) -> int:
     require_own_place(options)
     require_reviewed(reviewed_base(options))
     with Ledger.open(options.ledger, create=False) as ledger:
+        settle_erasures(ledger)
         if isinstance(ledger.store.log, NoLog):
             raise StoreUnavailableError("a bundle is never written to", where=ledger.url, advice="name a ledger")
         key = required_key(options.key, ledger)
@@ -257,9 +259,10 @@ def _deliver(options: argparse.Namespace, note: str) -> None:
 
         _say(write_note(Workspace.find(os.getcwd()), note))
     elif options.to != "-":
-        from tallystick.cli.files import write_new
+        from tallystick.cli.files import write_output
+        from tallystick.files import PUBLIC
 
-        write_new(options.to, [note.encode()])
+        write_output(options.to, [note.encode()], options, mode=PUBLIC)
 
 
 def _say(word: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x74616C79
 """`taly`: what the file's header says it is."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 POSITION_BITS = 32
 POSITION_MASK = (1 << POSITION_BITS) - 1
 MINIMUM = (3, 37, 0)
@@ -70,7 +70,11 @@ TABLES |= {
         "CREATE TABLE local_tile (depth INTEGER NOT NULL, prefix INTEGER NOT NULL, tile BLOB NOT NULL,"
         " PRIMARY KEY (depth, prefix)) STRICT, WITHOUT ROWID"
     ),
+    "local_erasing": (
+        "CREATE TABLE local_erasing (record INTEGER PRIMARY KEY, rewritten INTEGER NOT NULL) STRICT"
+    ),
 }
+"""`local_erasing` has the redactions whose erased bytes may still lie in the file; `rewritten`: in its log at most."""
 INDEXES = {
     "head_history_by_checkpoint": "CREATE INDEX head_history_by_checkpoint ON head_history (checkpoint)",
 }
@@ -190,7 +194,7 @@ SINCE = {"local_proof": 2} | dict.fromkeys(
         *("state_moved", "state_begun"),
     ),
     3,
-)
+) | {"local_erasing": 4}
 """The schema version that a table, index or trigger came with; 1 where it is not named."""
 
 
@@ -258,9 +262,19 @@ def _add_what_is_new(connection: sqlite3.Connection, version: int) -> None:
             connection.execute(statement)
 
 
+REDACTIONS = f"SELECT (session << {POSITION_BITS}) + position AS record FROM state WHERE key = 'tredaction'"
+"""The newest redaction of each session: until schema 4 nobody made sure that what they erase is gone."""
+
+
+def _doubt_erasures(connection: sqlite3.Connection) -> None:
+    _add_what_is_new(connection, 4)
+    connection.execute(f"INSERT INTO local_erasing SELECT record, 0 FROM ({REDACTIONS})")
+
+
 MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {
     1: lambda connection: _add_what_is_new(connection, 2),
     2: lambda connection: _add_what_is_new(connection, 3),
+    3: _doubt_erasures,
 }
 """From which version: the step to the next one, in the caller's transaction."""
 

@@ -10,9 +10,9 @@ import json
 import os
 
 from tallystick.errors import InputError, StoreUnavailableError
+from tallystick.files import make_folder, open_plain, write_whole
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.stores.checkpoints import epoch_of
-from tallystick.trust.keys import sync_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Memory:
             if fcntl is not None:
                 fcntl.flock(self._lock, fcntl.LOCK_EX)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self._unwritable(error.strerror or "") from None
         return self
 
     def __exit__(
@@ -88,9 +88,7 @@ class Memory:
     def _make_place(self) -> None:
         if not os.path.isdir(self._place):
             self._folder.make()
-            os.makedirs(self._place, mode=0o700, exist_ok=True)
-            sync_folder(os.path.dirname(self._place))
-            sync_folder(self._folder.path)
+            make_folder(self._place)
 
     def _checkpoint(self, origin: str, fields: Any) -> Checkpoint:
         try:
@@ -100,7 +98,7 @@ class Memory:
 
     def _read(self) -> dict[str, Any]:
         try:
-            with open(self.path, "rb") as file:
+            with open(open_plain(self.path), "rb") as file:
                 document: dict[str, Any] = json.load(file)
         except FileNotFoundError:
             return {"v": 1, "ledger": self._ledger_id, "origins": {}}
@@ -116,18 +114,13 @@ class Memory:
         return document
 
     def _write(self, document: dict[str, Any]) -> None:
-        partial = f"{self.path}.{os.getpid()}"
         try:
             self._make_place()
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "w", encoding="ascii") as file:
-                json.dump(document, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self.path)
-            sync_folder(self._place)
+            write_whole(self.path, [json.dumps(document).encode("ascii")])
+        except StoreUnavailableError as error:
+            raise self._unwritable(error.what) from None
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self._unwritable(error.strerror or "") from None
 
     def _unreadable(self, why: str) -> InputError:
         return InputError(
@@ -136,9 +129,9 @@ class Memory:
             advice="restore the file, or move it away and vouch for the history with --against CHECKPOINT",
         )
 
-    def _unwritable(self, error: OSError) -> StoreUnavailableError:
+    def _unwritable(self, why: str) -> StoreUnavailableError:
         return StoreUnavailableError(
-            f"what the key signs cannot be remembered ({error.strerror}), so it signs nothing",
+            f"what the key signs cannot be remembered ({why}), so it signs nothing",
             where=self._place,
             advice="set XDG_CONFIG_HOME to a folder that can be written",
         )
