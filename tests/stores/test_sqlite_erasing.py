@@ -266,6 +266,16 @@ def test_progress_is_told(tmp_path: Path, large: Path) -> None:
 # --- what earlier versions left, and what is copied
 
 
+def back_to_schema_3(connection: sqlite3.Connection) -> None:
+    """The tables and triggers as they were then."""
+    then, now = sqlite_schema.made_by(3), sqlite_schema.made_by(4)
+    for kind, name in now.keys() - then.keys():
+        connection.execute(f"DROP {kind} {name}")
+    for one in sorted(then.keys() - now.keys()):
+        connection.execute(then[one])
+    connection.execute("PRAGMA user_version = 3")
+
+
 def test_what_an_older_schema_erased_is_finished(tmp_path: Path) -> None:
     """Until schema 4 nobody wrote the file anew: whoever brings one up to date has it done."""
     grown = Grown(tmp_path, 7)
@@ -273,8 +283,7 @@ def test_what_an_older_schema_erased_is_finished(tmp_path: Path) -> None:
         for task, position in grown.erased:
             ledger.erase(task, position, reason="leaked", finish=False)
     connection = sqlite3.connect(grown.path)
-    connection.execute("DROP TABLE local_erasing")
-    connection.execute("PRAGMA user_version = 3")
+    back_to_schema_3(connection)
     connection.commit()
     connection.close()
     with Ledger.open(str(grown.path), read_only=True) as ledger:

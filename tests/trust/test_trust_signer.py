@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,9 @@ from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.keys import MLDSA44_COSIGNATURE, SigningKey
 from tallystick.proof.policy import Policy
 from tallystick.stores.checkpoints import newest, origin_of, stored
+from tallystick.trust import signer as trust_signer
 from tallystick.trust.keys import VARIABLE, given_key
-from tallystick.trust.memory import Memory
+from tallystick.trust.memory import Memory, Pending
 from tallystick.trust.signer import UnknownHistoryError, sign_checkpoint
 
 NOTE = Entry(type="note")
@@ -95,13 +97,21 @@ def test_every_head_is_covered(ledger: Ledger, signer: SignerUnderTest) -> None:
 
 
 def test_time_never_runs_backwards(ledger: Ledger, signer: SignerUnderTest) -> None:
-    times = iter(("2026-01-02T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z", "2026-01-03T00:00:00.000000Z"))
-    for _ in range(3):
+    times = ["2026-01-02T00:05:00.000000Z", "2026-01-02T00:00:00.000000Z", "2026-01-03T00:00:00.000000Z"]
+    for time in times:
         ledger.append("a", NOTE)
-        sign_checkpoint(ledger, signer.key, signer.memory(ledger), clock=lambda: next(times))
-    days = [stored(ledger.store.log, number).statement().at[8:10] for number in (1, 2, 3)]
-    assert days == ["02", "02", "03"]
+        sign_checkpoint(ledger, signer.key, signer.memory(ledger), clock=lambda time=time: time)
+    assert [stored(ledger.store.log, number).statement().at for number in (1, 2, 3)] == [times[0], times[0], times[2]]
     assert all_faults(ledger) == []
+
+
+def test_nothing_is_signed_after_a_checkpoint_of_tomorrow(ledger: Ledger, signer: SignerUnderTest) -> None:
+    ledger.append("a", NOTE)
+    sign_checkpoint(ledger, signer.key, signer.memory(ledger), clock=lambda: "2031-01-01T00:00:00.000000Z")
+    ledger.append("a", NOTE)
+    with pytest.raises(InputError, match=r"checkpoint 1 is dated 2031-01-01T00:00:00\.000000Z, and it is 2"):
+        signer.make(ledger)
+    assert (ledger.store.log.size(), signer.memory(ledger).pending()) == (1, None)
 
 
 def test_keys_of_both_kinds(ledger: Ledger, signer: SignerUnderTest) -> None:
@@ -157,60 +167,113 @@ def test_what_is_vouched_for_must_be_extended(ledger: Ledger, signer: SignerUnde
     assert signer.memory(ledger).last() == first
 
 
-def test_what_somebody_prepared_is_finished_by_the_next(
-    ledger: Ledger, signer: SignerUnderTest, other: SignerUnderTest, monkeypatch: pytest.MonkeyPatch
+def test_what_the_key_was_about_to_sign_is_signed_as_it_was(
+    ledger: Ledger, signer: SignerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It died between its memory and the store: nobody can tell whether the signature left it."""
+    ledger.append("a", NOTE)
+    signer.sign(ledger)
+    ledger.append("a", NOTE)
+    ledger.append("new", [NOTE] * 2)
+    pending = _die_before_storing(monkeypatch, ledger, signer)
+    assert (ledger.store.log.size(), signer.memory(ledger).last()) != (2, pending.checkpoint)
+    assert all_faults(ledger) == []
+    ledger.append("b", NOTE)
+    ledger.append("new", NOTE)
+    assert signer.sign(ledger) == pending.checkpoint
+    assert signer.memory(ledger).pending() is None
+    assert ledger.head_proof("b").position is None
+    assert ledger.head_proof("new").position == 2
+    assert signer.sign(ledger).size == 3
+    assert (ledger.head_proof("b").position, ledger.head_proof("new").position) == (1, 3)
+    assert all_faults(ledger) == []
+
+
+def test_what_was_stored_before_the_key_could_remember_it_is_known(
+    ledger: Ledger, signer: SignerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.append("a", NOTE)
+    signer.sign(ledger)
+    ledger.append("a", NOTE)
+    with monkeypatch.context() as patch:
+        patch.setattr(Memory, "remember", _die)
+        with pytest.raises(Died):
+            signer.make(ledger)
+    assert ledger.store.log.size() == 2
+    made = signer.make(ledger)
+    assert made is not None
+    assert (made.number, made.signed) == (2, False)
+    assert signer.memory(ledger).pending() is None
+    ledger.append("a", NOTE)
+    assert signer.sign(ledger).size == 3
+    assert all_faults(ledger) == []
+
+
+@pytest.mark.parametrize("vouched", [False, True])
+def test_if_another_took_the_number_of_one_that_may_be_signed_somebody_vouches_for_that(
+    ledger: Ledger, signer: SignerUnderTest, other: SignerUnderTest, monkeypatch: pytest.MonkeyPatch, vouched: bool
 ) -> None:
     ledger.append("a", NOTE)
     first = signer.sign(ledger)
     ledger.append("a", NOTE)
-    _die_after_preparing(monkeypatch, ledger, signer)
-    assert ledger.store.log.pending() is not None
-    assert signer.memory(ledger).last() == first
-    assert all_faults(ledger) == []
+    _die_before_storing(monkeypatch, ledger, signer)
     ledger.append("b", NOTE)
-    assert other.sign(ledger, against=first).size == 2
-    assert ledger.store.log.pending() is None
-    assert ledger.head_proof("b").position is None
-    assert signer.sign(ledger).size == 3
-    assert ledger.head_proof("b").position == 1
+    second = other.sign(ledger, against=first)
+    for against in (None, first):
+        with pytest.raises(TamperedError, match="was about to sign checkpoint 2 of this ledger, and checkpoint 2 of"):
+            signer.make(ledger, against=against)
+    ledger.append("b", NOTE)
+    if vouched:
+        assert signer.sign(ledger, against=second).size == 3
+    else:
+        assert signer.sign(ledger, new_epoch=True).origin.endswith("/2")
+    assert signer.memory(ledger).pending() is None
     assert all_faults(ledger) == []
 
 
-def _die_after_preparing(monkeypatch: pytest.MonkeyPatch, ledger: Ledger, signer: SignerUnderTest) -> None:
-    class Died(Exception):
-        pass
+class Died(Exception):
+    pass
 
-    def die(self: Memory, checkpoint: Checkpoint) -> None:
-        raise Died
 
+def _die(*_: Any, **__: Any) -> None:
+    raise Died
+
+
+def _die_before_storing(monkeypatch: pytest.MonkeyPatch, ledger: Ledger, signer: SignerUnderTest) -> Pending:
     with monkeypatch.context() as patch:
-        patch.setattr(Memory, "remember", die)
+        patch.setattr(trust_signer, "sign", _die)
         with pytest.raises(Died):
             signer.make(ledger)
+    pending = signer.memory(ledger).pending()
+    assert pending is not None
+    return pending
 
 
-def test_a_prepared_checkpoint_that_is_not_what_it_says_is_not_signed(
-    path: Path, ledger: Ledger, signer: SignerUnderTest, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("damage", ["heads", "leaf", "size", "empty", "json"])
+def test_a_memory_of_what_was_to_be_signed_that_does_not_fit_signs_nothing(
+    ledger: Ledger, signer: SignerUnderTest, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     ledger.append("a", NOTE)
     ledger.append("b", NOTE)
     signer.sign(ledger)
     ledger.append("a", NOTE)
-    _die_after_preparing(monkeypatch, ledger, signer)
-    connection = sqlite3.connect(path, isolation_level=None)
-    (leaf,) = connection.execute("SELECT leaf FROM local_pending").fetchone()
-    heads = leaf.partition(b'"heads":"')[2][:64]
-    for changed in (leaf.replace(heads, b"0" * 64), leaf.replace(b'"tasks":2', b'"tasks":3'), b"x", b""):
-        connection.execute("UPDATE local_pending SET leaf = ?", (changed,))
-        with pytest.raises(TamperedError):
+    _die_before_storing(monkeypatch, ledger, signer)
+    path = Path(signer.memory(ledger).pending_path)
+    document = json.loads(path.read_text())
+    changed = {
+        "heads": {**document, "heads": {"a": 7}},
+        "leaf": {**document, "leaf": document["leaf"].replace('"tasks":2', '"tasks":3')},
+        "size": {**document, "size": 7},
+        "empty": {},
+        "json": "x",
+    }[damage]
+    path.write_text(changed if isinstance(changed, str) else json.dumps(changed))
+    for _ in range(2):
+        with pytest.raises((TamperedError, InputError)):
             signer.make(ledger)
-        assert all_faults(ledger) != []
-    connection.execute("UPDATE local_pending SET leaf = ?, number = 7", (leaf,))
-    with pytest.raises(TamperedError, match="checkpoint 7 is pending, but the newest one is 1"):
-        signer.make(ledger)
-    connection.execute("UPDATE local_pending SET number = 2")
+    assert ledger.store.log.size() == 1
+    path.write_text(json.dumps(document))
     assert signer.sign(ledger).size == 2
-    connection.close()
 
 
 # --- what moved must extend what was there
@@ -245,7 +308,7 @@ def test_a_task_whose_history_was_rewritten_is_named(
         signer.make(ledger)
     assert (caught.value.task_id, caught.value.position) == ("guilty", length)
     assert ledger.store.log.size() == 1
-    assert ledger.store.log.pending() is None
+    assert signer.memory(ledger).pending() is None
     connection.close()
 
 
@@ -319,7 +382,7 @@ def test_what_is_only_read_is_not_signed(path: Path, ledger: Ledger, signer: Sig
 def test_a_signature_that_cannot_be_made_leaves_nothing_half(
     ledger: Ledger, signer: SignerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An agent that refuses: the checkpoint stays pending, and is finished once the agent signs."""
+    """An agent that refuses: the key remembers what it was about to sign, and signs that once the agent does."""
     ledger.append("a", NOTE)
 
     def refuse(message: bytes) -> bytes:

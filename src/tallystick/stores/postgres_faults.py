@@ -171,7 +171,6 @@ def _allowed() -> set[tuple[str, str, str, str]]:
     for digit in PARTITIONS:
         allowed |= {(f"{table}_{digit}", "", "INSERT", WRITER) for table in APPENDED}
         allowed.add((f"head_history_{digit}", "", "INSERT", SEQUENCER))
-        allowed.add((f"state_{digit}", "moved", "UPDATE", SEQUENCER))
         allowed |= {(f"record_{digit}", name, "UPDATE", ERASER) for name in SEALED}
         allowed |= {(f"local_idempotency_{digit}", name, "UPDATE", ERASER) for name in ("salt", "digest")}
         allowed |= {(f"{table}_{digit}", "", "DELETE", ERASER) for table in ("artifact", "local_proof")}
@@ -257,13 +256,6 @@ def _orphans(query: Query, digit: str) -> Iterator[Fault]:
         f" WHERE o.checkpoint < 1 LIMIT {SHOWN}"
     ):
         yield "", None, f"a head of a session ({session}) belongs to no checkpoint ({checkpoint})"
-    newest = f"(SELECT position FROM tallystick.head_history_{digit} WHERE session = t.session"
-    for task_id, position in query(
-        f"SELECT s.task_id, t.position FROM tallystick.session_{digit} s JOIN tallystick.state_{digit} t"
-        " ON t.session = s.key AND t.key = '' WHERE s.ledger = 1 AND t.moved IS NOT TRUE"
-        f" AND t.position IS DISTINCT FROM {newest} ORDER BY checkpoint DESC LIMIT 1) LIMIT {SHOWN}"
-    ):
-        yield task_id, position, "the next checkpoint would leave out that it moved"
     for position, task_id in query(
         f"SELECT a.position, coalesce(s.task_id, '') FROM (SELECT DISTINCT session, position"
         f" FROM tallystick.artifact_{digit}) a LEFT JOIN tallystick.record_{digit} r"

@@ -103,7 +103,6 @@ COLUMNS: dict[str, tuple[tuple[str, str, bool], ...]] = {
         ("note", "text", True),
         ("key", "text", True),
     ),
-    "local_pending": (("number", "integer", True), ("leaf", "bytea", True)),
     "local_task": (("key", "bytea", True), ("session", "bytea", True), ("task_id", "text", True)),
     "local_tile": (("depth", "integer", True), ("prefix", "bigint", True), ("tile", "bytea", True)),
     "local_lease": (("name", "text", True), ("holder", "text", True), ("until", "timestamp with time zone", True)),
@@ -121,7 +120,6 @@ PRIMARY_KEYS = {
     "local_proof": ("session", "position", "digest"),
     "head_history": ("session", "checkpoint"),
     "checkpoint": ("number",),
-    "local_pending": ("number",),
     "local_task": ("key",),
     "local_tile": ("depth", "prefix"),
     "local_lease": ("name",),
@@ -133,7 +131,7 @@ APPENDED = ("artifact", "local_proof")
 """What a writer adds rows to, besides records."""
 CALLED = ("append", "append_keyed", "extend", "begin", "hold")
 """The functions that a writer calls, one of each for a partition; see `postgres_moving`."""
-SEQUENCED = ("local_pending", "local_task", "local_tile", "local_lease")
+SEQUENCED = ("local_task", "local_tile", "local_lease")
 """What a sequencer keeps for itself."""
 SEALED = ("text_salt", "text", "details_salt", "details", "output_salt", "output")
 ORDER_OF_MAKING = "substring(header, 1, 62)"
@@ -175,7 +173,6 @@ def tables() -> list[str]:
             )
         made.append(f"ALTER TABLE tallystick.artifact_{digit} ALTER COLUMN data SET STORAGE EXTERNAL")
         made.append(f"CREATE INDEX local_proof_{digit}_digest ON tallystick.local_proof_{digit} (digest)")
-        made.append(f"CREATE INDEX state_{digit}_moved ON tallystick.state_{digit} (session) WHERE moved")
         made.append(
             f"CREATE INDEX head_history_{digit}_by_checkpoint ON tallystick.head_history_{digit} (checkpoint, session)"
         )
@@ -217,5 +214,4 @@ def grants() -> list[str]:
         made.append(f"GRANT UPDATE (salt, digest) ON tallystick.local_idempotency_{digit} TO {ERASER}")
         made.append(f"GRANT DELETE ON tallystick.artifact_{digit}, tallystick.local_proof_{digit} TO {ERASER}")
         made.append(f"GRANT INSERT ON tallystick.head_history_{digit} TO {SEQUENCER}")
-        made.append(f"GRANT UPDATE (moved) ON tallystick.state_{digit} TO {SEQUENCER}")
     return made

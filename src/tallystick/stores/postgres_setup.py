@@ -157,6 +157,10 @@ def _have_the_database_move_heads(connection: Connection) -> None:
         f" names = coalesce((SELECT array_agg(p.name {_ORDER}) {_POINTERS}), '{{}}'),"
         f" places = coalesce((SELECT array_agg(p.place::bigint {_ORDER}) {_POINTERS}), '{{}}') WHERE key = ''",
         "ALTER TABLE tallystick.state DROP COLUMN pointers",
+        "DROP TABLE tallystick.local_pending",
+        "DELETE FROM tallystick.head_history WHERE checkpoint >"
+        " (SELECT coalesce(max(number), 0) FROM tallystick.checkpoint)",
+        *(f"DROP INDEX tallystick.state_{digit}_moved" for digit in schema.PARTITIONS),
         *triggers.statements(),
     ]
     for statement in statements:

@@ -25,8 +25,8 @@ _THROUGH_PARENT = "BEFORE INSERT ON {table} FOR EACH STATEMENT"
 _TRUNCATE = "BEFORE TRUNCATE ON {table} FOR EACH STATEMENT"
 _APPENDED = "AFTER INSERT ON {table} REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT"
 _MOVED_BY_OTHERS = (
-    'BEFORE UPDATE OF session, key, "position", at, until, edge, names, places, more ON {table} FOR EACH STATEMENT'
-    f" WHEN ((CURRENT_USER <> '{OWNER}'::name))"
+    'BEFORE UPDATE OF session, key, "position", at, until, edge, names, places, more, moved ON {table}'
+    f" FOR EACH STATEMENT WHEN ((CURRENT_USER <> '{OWNER}'::name))"
 )
 """Where a session stands is moved by functions that run as the owner. Appends pay for a trigger for each row: old and
 new are fetched once more for it; one before the update would lock the row first, which is written ahead as well."""

@@ -184,7 +184,6 @@ TRIGGERS |= {
         " BEGIN INSERT OR IGNORE INTO local_moved VALUES (new.session); END"
     ),
 }
-"""The last two note which sessions moved since the last checkpoint, so that the next one need not look for them."""
 
 SINCE = {"local_proof": 2} | dict.fromkeys(
     (
@@ -195,7 +194,9 @@ SINCE = {"local_proof": 2} | dict.fromkeys(
     ),
     3,
 ) | {"local_erasing": 4}
-"""The schema version that a table, index or trigger came with; 1 where it is not named."""
+"""The schema version that a table, index or trigger came with; 1 if it is not named."""
+UNTIL = dict.fromkeys(("local_moved", "local_pending", "state_moved", "state_begun"), 3)
+"""The last schema version that had it. They told a signer what to sign, and nobody signed for what they said."""
 
 
 def made_by(version: int) -> dict[tuple[str, str], str]:
@@ -205,7 +206,7 @@ def made_by(version: int) -> dict[tuple[str, str], str]:
         (kind, name): sql
         for kind, statements in kinds.items()
         for name, sql in statements.items()
-        if SINCE.get(name, 1) <= version
+        if SINCE.get(name, 1) <= version <= UNTIL.get(name, SCHEMA_VERSION)
     }
 
 
@@ -266,15 +267,20 @@ REDACTIONS = f"SELECT (session << {POSITION_BITS}) + position AS record FROM sta
 """The newest redaction of each session: until schema 4 nobody made sure that what they erase is gone."""
 
 
-def _doubt_erasures(connection: sqlite3.Connection) -> None:
+def _to_schema_4(connection: sqlite3.Connection) -> None:
     _add_what_is_new(connection, 4)
     connection.execute(f"INSERT INTO local_erasing SELECT record, 0 FROM ({REDACTIONS})")
+    connection.execute("DROP TRIGGER head_history_no_delete")
+    connection.execute("DELETE FROM head_history WHERE checkpoint > (SELECT coalesce(max(number), 0) FROM checkpoint)")
+    connection.execute(TRIGGERS["head_history_no_delete"])
+    for kind, name in sorted(made_by(3).keys() - made_by(4).keys(), reverse=True):  # triggers before their tables
+        connection.execute(f"DROP {kind} {name}")
 
 
 MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {
     1: lambda connection: _add_what_is_new(connection, 2),
     2: lambda connection: _add_what_is_new(connection, 3),
-    3: _doubt_erasures,
+    3: _to_schema_4,
 }
 """From which version: the step to the next one, in the caller's transaction."""
 
