@@ -363,19 +363,6 @@ def test_checkpoints_and_the_heads_they_are_about(case: Case, storm: bool) -> No
     assert case.checked > 50
 
 
-def test_a_head_that_moved_without_its_mark(case: Case) -> None:
-    """The next checkpoint would leave it out."""
-    key = session_key(case.ledger_id, "a")
-    case.edit(
-        "UPDATE tallystick.state SET position = 7, moved = %s WHERE session = %s AND key = ''",
-        (False, key),
-        at={("a", 7), ("a", None), ("a", 8)},
-    )
-    case.connection.execute("DELETE FROM tallystick.head_history WHERE session = %s AND checkpoint = 2", (key,))
-    found = [fault.what for fault in case.faults()]
-    assert "the next checkpoint would leave out that it moved" in found
-
-
 def test_artifacts(case: Case) -> None:
     a = session_key(case.ledger_id, "a")
     rows = case.rows("artifact")

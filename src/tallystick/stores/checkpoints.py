@@ -89,13 +89,14 @@ class Moved:
 
 
 def moved_since(
-    session: int, task_id: str, tip: Tip, last: int, before: int | None, root: bytes | None
+    session: int, task_id: str, tip: Tip, newest: tuple[int, bytes | None], before: int | None, root: bytes | None
 ) -> MovedHead | None:
     """The session's head if it is another than (`before`, `root`), the one that the newest checkpoint is about.
 
-    `last` is the position of its newest record; `before` None: no checkpoint is about the session yet. Raises
+    `newest` is (position, node) of its newest record; `before` None: no checkpoint is about the session yet. Raises
     TamperedError for a session that became shorter, or whose head is not that of its newest record.
     """
+    last, node = newest
     if tip.position != last:
         raise TamperedError(
             f"its head was set back: it is about {tip.position} entries, there are {last}"
@@ -112,6 +113,8 @@ def moved_since(
         )
     if tip.position == before:
         return None
+    if node is not None and tip.edge.hashes[-1] != node:
+        raise TamperedError("its head is not that of its newest entry", task_id=task_id, position=last)
     known = None if before is None or root is None else (before, root)
     return MovedHead(session, task_id, tip.position, tip.edge.root(), known)
 

@@ -33,14 +33,14 @@ _NEWEST_KEPT = (
     " AND checkpoint <= %s ORDER BY checkpoint DESC LIMIT 1) h ON true"
 )
 _MOVED = (
-    "SELECT s.key, s.task_id, t.position, t.at, t.edge, coalesce(r.position, 0), h.position, h.root"
+    "SELECT s.key, s.task_id, t.position, t.at, t.edge, coalesce(r.position, 0), r.node, h.position, h.root"
     f" FROM tallystick.session_{{x}} s LEFT JOIN tallystick.state_{{x}} t ON t.session = s.key AND t.key = '{HEAD_KEY}'"
-    " LEFT JOIN LATERAL (SELECT position FROM tallystick.record_{x} WHERE session = s.key"
+    " LEFT JOIN LATERAL (SELECT position, node FROM tallystick.record_{x} WHERE session = s.key"
     f" ORDER BY position DESC LIMIT 1) r ON true LEFT {_NEWEST_KEPT} WHERE s.ledger = 1"
     " AND (t.position IS DISTINCT FROM coalesce(r.position, 0) OR t.position IS DISTINCT FROM h.position)"
 )
 _KEPT = (
-    "SELECT ''::bytea, NULL, count(*), NULL, NULL, coalesce(sum(h.position + 1), 0)::bigint, NULL, NULL"
+    "SELECT ''::bytea, NULL, count(*), NULL, NULL, coalesce(sum(h.position + 1), 0)::bigint, NULL, NULL, NULL"
     f" FROM tallystick.session_{{x}} s {_NEWEST_KEPT} WHERE s.ledger = 1"
 )
 _AS_OF = (
@@ -76,12 +76,12 @@ class PostgresLog:
         heads, tasks, entries = [], 0, 0
         statement = " UNION ALL ".join(part.format(x=digit) for digit in PARTITIONS for part in (_MOVED, _KEPT))
         rows = self._query(statement, (size,) * statement.count("%s"))
-        for key, task_id, position, at, edge, last, before, root in rows:
+        for key, task_id, position, at, edge, last, node, before, root in rows:
             if not key:
                 tasks, entries = tasks + position, entries + last
                 continue
             tip = tip_from(task_id, None if position is None else (position, at, edge))
-            heads.append(moved_since(number_of(key), task_id, tip, last, before, root))
+            heads.append(moved_since(number_of(key), task_id, tip, (last, node), before, root))
         return Moved([one for one in heads if one is not None], tasks, entries)
 
     def changes(self, after: int = 0) -> Iterator[list[Change]]:

@@ -26,14 +26,15 @@ _NEWEST_KEPT = (
     " (SELECT max(checkpoint) FROM head_history WHERE session = s.number AND checkpoint <= ?)"
 )
 _LAST_RECORD = (
-    f"SELECT id & {POSITION_MASK} FROM record WHERE id > s.number << {POSITION_BITS}"
-    f" AND id <= (s.number << {POSITION_BITS}) + {POSITION_MASK} ORDER BY id DESC LIMIT 1"
+    f"LEFT JOIN record r ON r.id = (SELECT max(id) FROM record WHERE id > s.number << {POSITION_BITS}"
+    f" AND id <= (s.number << {POSITION_BITS}) + {POSITION_MASK})"
 )
 _MOVED_AND_KEPT = (
-    f"SELECT s.number, s.task_id, t.position, t.at, t.edge, coalesce(({_LAST_RECORD}), 0) AS last, h.position, h.root"
-    f" FROM session s LEFT JOIN state t ON t.session = s.number AND t.key = '{HEAD_KEY}' LEFT {_NEWEST_KEPT}"
+    f"SELECT s.number, s.task_id, t.position, t.at, t.edge, coalesce(r.id & {POSITION_MASK}, 0) AS last, r.node,"
+    " h.position, h.root FROM session s"
+    f" LEFT JOIN state t ON t.session = s.number AND t.key = '{HEAD_KEY}' {_LAST_RECORD} LEFT {_NEWEST_KEPT}"
     " WHERE s.ledger = 1 AND (t.position IS NOT last OR t.position IS NOT h.position)"
-    " UNION ALL SELECT count(*), NULL, coalesce(sum(h.position + 1), 0), NULL, NULL, NULL, NULL, NULL"
+    " UNION ALL SELECT count(*), NULL, coalesce(sum(h.position + 1), 0), NULL, NULL, NULL, NULL, NULL, NULL"
     f" FROM session s {_NEWEST_KEPT} WHERE s.ledger = 1"
 )
 """The sessions that moved, then the totals of the kept heads: in one statement, which sees one moment."""
@@ -78,9 +79,9 @@ class SqliteLog:
             self._write(lambda _: True)
         *rows, (tasks, _, entries, *_) = self._query(_MOVED_AND_KEPT, (size, size))
         heads = []
-        for number, task_id, position, at, edge, last, before, root in rows:
+        for number, task_id, position, at, edge, last, node, before, root in rows:
             tip = tip_from(task_id, None if position is None else (position, at, edge))
-            heads.append(moved_since(number, task_id, tip, last, before, root))
+            heads.append(moved_since(number, task_id, tip, (last, node), before, root))
         return Moved([one for one in heads if one is not None], tasks, entries)
 
     def changes(self, after: int = 0) -> Iterator[list[Change]]:

@@ -30,7 +30,7 @@ from tallystick.trust.memory import Pending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tallystick.ledger import Ledger
     from tallystick.stores.checkpoints import CheckpointLog, Moved
@@ -88,6 +88,16 @@ def sign_checkpoint(
             if done:
                 return made
     raise StoreUnavailableError("others make checkpoints all the time", where=ledger.url, advice="try again")
+
+
+def require_extends(ledger: Ledger, checkpoints: Iterable[Checkpoint]) -> None:
+    """Raises TamperedError if the ledger does not extend one of these checkpoints."""
+    standing = Standing(ledger.store.log)
+    for one in checkpoints:
+        if why := standing.differs_from(one):
+            raise TamperedError(
+                f"the ledger does not extend checkpoint {one.size} that was given: {why}", where=ledger.url
+            )
 
 
 class Standing:
@@ -300,6 +310,8 @@ class _Signing:
 
     def _check_extends(self, task_id: str, before: tuple[int, bytes] | None, position: int, root: bytes) -> None:
         """Check that a task's head is that of its entries and extends the one before it: nobody rewrote its history."""
+        if before is None and position and not position & (position + 1):
+            return  # one perfect tree, whose root is the node of its newest record
         found = self._ledger.store.find(task_id)
         if found is None:
             raise TamperedError("it was dropped: a checkpoint is about it, and it is gone", task_id=task_id)
