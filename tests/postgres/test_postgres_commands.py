@@ -220,7 +220,10 @@ WRONG = {
     "no ledger": (4, "may not make a ledger here"),
     "no role": (4, "have an administrator run GRANT tallystick_writer TO that user"),
     "reader": (4, "have an administrator run GRANT tallystick_writer TO that user"),
-    "later schema": (4, f"the ledger has schema {SCHEMA_VERSION + 1}, this version knows {SCHEMA_VERSION}; upgrade tallystick"),
+    "later schema": (
+        4,
+        f"the ledger has schema {SCHEMA_VERSION + 1}, this version knows {SCHEMA_VERSION}; upgrade tallystick",
+    ),
 }
 
 

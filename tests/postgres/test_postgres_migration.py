@@ -17,8 +17,8 @@ from support.postgres import PostgresUnderTest, Shared
 from tallystick import Entry, Ledger, StoreUnavailableError
 from tallystick.stores import postgres_schema as schema
 from tallystick.stores.postgres_faults import schema_faults
-from tallystick.stores.postgres_track import INLINE_POINTERS
 from tallystick.stores.postgres_setup import initialise
+from tallystick.stores.postgres_track import INLINE_POINTERS
 
 OLD = Path(__file__).parents[1] / "data" / "schema" / "postgres-1.sql"
 MANY = INLINE_POINTERS + 10

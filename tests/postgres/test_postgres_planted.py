@@ -104,7 +104,7 @@ def test_what_is_in_the_schema_and_not_ours(shared: Shared, database: str, state
 
 
 def test_a_search_path_that_leads_elsewhere(store: PostgresUnderTest, ledger: Ledger) -> None:
-    """The database's owner chooses it, and what an administrator's connection says first must not be looked up there."""
+    """The database's owner chooses it; what an administrator's connection says first must not be looked up there."""
     ledger.append("t", ENTRY)
     name = store.shared.make_user(USER, options="LOGIN NOSUPERUSER")
     with store.shared.connect(store.database) as connection:
@@ -114,7 +114,7 @@ def test_a_search_path_that_leads_elsewhere(store: PostgresUnderTest, ledger: Le
         for function in (
             "current_setting(text) RETURNS text LANGUAGE sql AS 'SELECT elsewhere.trap()::text'",
             "set_config(text, text, boolean) RETURNS text LANGUAGE sql AS 'SELECT elsewhere.trap()::text'",
-            "clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT now() + elsewhere.trap() * interval ''1 h'''",
+            "clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT now() + elsewhere.trap() * interval ''1h'''",
             "pg_get_userbyid(oid) RETURNS name LANGUAGE sql AS 'SELECT elsewhere.trap()::text::name'",
         ):
             connection.execute(sql.SQL(f"CREATE FUNCTION elsewhere.{function}"))

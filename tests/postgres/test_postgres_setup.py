@@ -122,7 +122,9 @@ def test_the_older_version_cannot_write_once_the_newer_came(
     with Ledger.open(shared.url(database)) as new:
         assert new.append("t", ENTRY).position == 3
         for task in ("t", "new"):
-            with pytest.raises(StoreUnavailableError, match=rf"the schema is {LATER}, the client says {THIS}.*upgrade the older"):
+            with pytest.raises(
+                StoreUnavailableError, match=rf"the schema is {LATER}, the client says {THIS}.*upgrade the older"
+            ):
                 old.append(task, ENTRY)
         assert new.append("t", [ENTRY] * 50).position == 53
         new.verify()
@@ -130,7 +132,9 @@ def test_the_older_version_cannot_write_once_the_newer_came(
     old.close()
 
 
-def test_two_of_the_newer_version_migrate_once(shared: Shared, database: str, later_version: Callable[[], None]) -> None:
+def test_two_of_the_newer_version_migrate_once(
+    shared: Shared, database: str, later_version: Callable[[], None]
+) -> None:
     Ledger.open(shared.url(database)).close()
     later_version()
     opened: list[Any] = []
@@ -154,7 +158,9 @@ def test_two_of_the_newer_version_migrate_once(shared: Shared, database: str, la
         one.close()
 
 
-def test_a_migration_waits_for_appends_under_way(shared: Shared, database: str, later_version: Callable[[], None]) -> None:
+def test_a_migration_waits_for_appends_under_way(
+    shared: Shared, database: str, later_version: Callable[[], None]
+) -> None:
     with Ledger.open(shared.url(database)) as ledger:
         ledger.append("t", ENTRY)
         digit = partition_of(int.from_bytes(session_key(ledger.ledger_id, "t")))
@@ -246,7 +252,9 @@ except TallystickError as error:
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_both_versions_start_at_once(shared: Shared, database: str, later_version: Callable[[], None], there: bool) -> None:
+def test_both_versions_start_at_once(
+    shared: Shared, database: str, later_version: Callable[[], None], there: bool
+) -> None:
     """In processes of their own: one ledger, one migration; whom the newer one shuts out is told what to do."""
     if there:
         initialise(shared.url(database))

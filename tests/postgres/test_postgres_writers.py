@@ -72,30 +72,25 @@ class Writer:
         undo = "DO $do$ BEGIN RAISE EXCEPTION 'undone' USING ERRCODE = 'XX999'; END $do$"
         start = (key, values["place"], known)
         nothing = "0, 0, NULL, NULL, NULL, NULL, NULL, NULL"
-        one = (
-            f"SELECT 1 / append{SCHEMA_VERSION}_{digit}(%s, %s, %s, convert_from(%s, 'UTF8'), %s, %s, %s::bigint[], {nothing}"
-            ")::integer",
-            (*start, record, values["node"], values["edge"], values["places"]),
-        )
+        call = f"append{SCHEMA_VERSION}_{digit}(%s, %s, %s, convert_from(%s, 'UTF8'), %s, %s, %s::bigint[], {nothing})"
+        one = (f"SELECT 1 / {call}::integer", (*start, record, values["node"], values["edge"], values["places"]))
+        none = ", ".join(["ARRAY[NULL::bytea]"] * 6)
+        call = f"SELECT extend_{digit}(%s, %s, %s, %s, NULL, %s::bigint[], NULL, NULL, %s, %s, %s, %s, %s,"
+        keys = map(list, zip(*values["keys"], strict=True) if values["keys"] else [()] * 5)
         several = (
-            f"SELECT extend_{digit}(%s, %s, %s, %s, NULL, %s::bigint[], NULL, NULL, %s, %s, %s, %s, %s,"
-            " ARRAY[%s], ARRAY[%s], ARRAY[0], ARRAY[0], ARRAY[NULL::bytea], ARRAY[NULL::bytea], ARRAY[NULL::bytea],"
-            " ARRAY[NULL::bytea], ARRAY[NULL::bytea], ARRAY[NULL::bytea])",
-            (*start, values["edge"], values["places"], *map(list, zip(*values["keys"]) if values["keys"] else [()] * 5),
-             record, values["node"]),
-        )  # fmt: skip
+            f"{call} ARRAY[%s], ARRAY[%s], ARRAY[0], ARRAY[0], {none})",
+            (*start, values["edge"], values["places"], *keys, record, values["node"]),
+        )
         before, after = HeadPointers(), HeadPointers(map(str, range(len(values["places"]))), values["places"])
         batch = batch_of(values["place"], known, values["edge"], before, after, {}, values["keys"])
+        columns = "session, position, record, node, criterion_before, type_before"
+        insert = f"INSERT INTO record ({columns}) VALUES (%s, %s, %s, %s, 0, 0)"
         return [
             self.says(one, undo),
             self.says(several, undo),
             self.says(
                 ("SELECT set_config('tallystick.batch', %s, true)", (batch.decode(),)),
-                (
-                    "INSERT INTO record (session, position, record, node, criterion_before, type_before)"
-                    " VALUES (%s, %s, %s, %s, 0, 0)",
-                    (key, values["position"], record, values["node"]),
-                ),
+                (insert, (key, values["position"], record, values["node"])),
                 undo,
             ),
         ]
@@ -154,7 +149,15 @@ def test_heads_and_pointers(store: PostgresUnderTest, writer: Writer, task: str)
 
 
 def headers(ledger_id: str) -> dict[str, bytes]:
-    right = {"v": 1, "kind": "session", "at": NOW, "ledger": ledger_id, "task_id": "future", "created_at": "", "rules": 1}
+    right = {
+        "v": 1,
+        "kind": "session",
+        "at": NOW,
+        "ledger": ledger_id,
+        "task_id": "future",
+        "created_at": "",
+        "rules": 1,
+    }
 
     def with_(**changed: Any) -> bytes:
         return json.dumps(right | changed, separators=(",", ":")).encode()
@@ -262,7 +265,9 @@ def test_a_head_that_is_nonsense_stops_no_append(
     tip = ledger.store.tip(session)
     known = tip.edge.pack()
     node = tip.edge.append(leaf_hash(record))
-    call = f"SELECT append{SCHEMA_VERSION}_{digit}(%s, 3, %s, %s, %s, %s, %s::bigint[], 0, 0, {', '.join(['NULL'] * 6)})"
+    call = (
+        f"SELECT append{SCHEMA_VERSION}_{digit}(%s, 3, %s, %s, %s, %s, %s::bigint[], 0, 0, {', '.join(['NULL'] * 6)})"
+    )
     assert writer.says((call, (key, known, record.decode(), node, b"\x00" * 64, places))) == ""
     with store.open() as other:
         for number, entry in enumerate((ENTRY, LARGE, Entry(type="note", criterion_id="new")), 5):
@@ -302,18 +307,20 @@ def test_keys_and_proofs_and_ledgers(store: PostgresUnderTest, ledger: Ledger, w
 def test_what_is_no_json_behind_its_beginning_stops_no_append(
     store: PostgresUnderTest, ledger: Ledger, writer: Writer
 ) -> None:
-    """The database looks at a record's beginning alone: whose rest is wrong is told by verification, and others go on."""
+    """The database looks at a record's beginning alone; verification tells whose rest is wrong, and others go on."""
     at = ledger.entry("t", 3).at
     record = entry_at(at)[:-1] + b',"type":5,,'
-    key, digit = writer.key("t")
+    key, _ = writer.key("t")
     session = ledger.store.find("t")
     assert session is not None
     tip = ledger.store.tip(session)
     known = tip.edge.pack()
     node = tip.edge.append(leaf_hash(record))
     batch = batch_of(3, known, tip.edge.pack(), HeadPointers(), HeadPointers(["tnote"], [4]), {})
-    insert = "INSERT INTO record (session, position, record, node, criterion_before, type_before) VALUES (%s, 4, %s, %s, 0, 0)"
-    assert writer.says(("SELECT set_config('tallystick.batch', %s, true)", (batch.decode(),)), (insert, (key, record, node))) == ""  # noqa: E501
+    columns = "session, position, record, node, criterion_before, type_before"
+    insert = f"INSERT INTO record ({columns}) VALUES (%s, 4, %s, %s, 0, 0)"
+    leads = ("SELECT set_config('tallystick.batch', %s, true)", (batch.decode(),))
+    assert writer.says(leads, (insert, (key, record, node))) == ""
     with store.open() as other:
         for number, entry in enumerate((ENTRY, Entry(type="note"), LARGE), 5):
             assert other.append("t", entry).position == number

@@ -152,7 +152,12 @@ def test_a_process_that_is_killed_while_it_erases(tmp_path: Path, large: Path) -
             ledger.finish_erasures()
             assert ledger.unfinished_erasures() == []
             assert all_faults(ledger) == []
-            count = sum(1 for task in ("a", "b", "c") for one in ledger.entries(task, outputs=False) if one.entry.reason == "SECRET")  # noqa: E501
+            count = sum(
+                1
+                for task in ("a", "b", "c")
+                for one in ledger.entries(task, outputs=False)
+                if one.entry.reason == "SECRET"
+            )
         data = b"".join(one.read_bytes() for one in tmp_path.glob("ledger.db*"))
         assert data.count(b"SECRET") == count
     assert seen["unfinished"], seen
@@ -240,7 +245,7 @@ def test_the_log_alone_is_emptied_where_only_that_is_left(tmp_path: Path, monkey
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM record").fetchone()
         ledger.erase("t", 1, ["text"], reason="leaked", finish=False)
-        with pytest.raises(StoreUnavailableError, match="a reader keeps the old log in use.*notch erase --finish"):
+        with pytest.raises(StoreUnavailableError, match=r"a reader keeps the old log in use.*notch erase --finish"):
             ledger.finish_erasures(patience=0)
         assert ledger.unfinished_erasures() == [("t", 3)]
         monkeypatch.setattr(sqlite_erasing, "_rewrite", lambda *_: pytest.fail("it was written anew already"))
@@ -304,17 +309,19 @@ def test_a_copy_that_learns_of_an_erasure_forgets_the_bytes_too(tmp_path: Path) 
 
     grown = Grown(tmp_path, 9)
     target_path = tmp_path / "target.db"
-    with Ledger.open(str(grown.path)) as source:
-        with Ledger.open(str(target_path), random=lambda _: bytes.fromhex(source.ledger_id)) as target:
-            copy(source.store, target.store)  # type: ignore[arg-type]
-            assert grown.left(target_path)
-            for task, position in grown.erased:
-                source.erase(task, position, reason="leaked", finish=False)
-            source.finish_erasures()
-            copy(source.store, target.store)  # type: ignore[arg-type]
-            assert target.unfinished_erasures() == []
-            assert grown.left(target_path) == 0
-            assert all_faults(target) == []
+    with (
+        Ledger.open(str(grown.path)) as source,
+        Ledger.open(str(target_path), random=lambda _: bytes.fromhex(source.ledger_id)) as target,
+    ):
+        copy(source.store, target.store)  # type: ignore[arg-type]
+        assert grown.left(target_path)
+        for task, position in grown.erased:
+            source.erase(task, position, reason="leaked", finish=False)
+        source.finish_erasures()
+        copy(source.store, target.store)  # type: ignore[arg-type]
+        assert target.unfinished_erasures() == []
+        assert grown.left(target_path) == 0
+        assert all_faults(target) == []
 
 
 def test_a_session_kept_beside_ours_forgets_what_its_own_ledger_erased(tmp_path: Path) -> None:

@@ -122,9 +122,7 @@ def test_a_key_belongs_to_one_session(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("part", ["text", "details", "output"])
-def test_after_an_erasure_the_key_is_a_conflict_for_any_input(
-    store: StoreUnderTest, ledger: Ledger, part: str
-) -> None:
+def test_after_an_erasure_the_key_is_a_conflict_for_any_input(store: StoreUnderTest, ledger: Ledger, part: str) -> None:
     """Nobody can tell any more whether it is the same input, and what was not recorded is never told as recorded."""
     secret = ENTRY.replace(reason="secret", output="secret", details={"x": "secret"})
     batch = [Entry(type="note"), secret, Entry(type="note")]
@@ -153,7 +151,9 @@ def test_what_a_key_stands_for_is_looked_at_where_it_is_recorded(store: StoreUnd
     table = "local_idempotency"
     if isinstance(store, PostgresUnderTest):
         ((table,),) = store.sql(f"SELECT tableoid::regclass::text FROM {table}")
-    forge = f"INSERT INTO {table} (session, key, first, last, salt, digest) SELECT session, ?, first, ?, {{}} FROM {table}"
+    forge = (
+        f"INSERT INTO {table} (session, key, first, last, salt, digest) SELECT session, ?, first, ?, {{}} FROM {table}"
+    )
     for number, last in enumerate((2, 3, 4, 6, 0, -1, 1 << 40)):
         store.sql(f"{forge.format('salt, digest')} WHERE key = 'k'", (f"forged {number}", last))
         with refused(store, IdempotencyConflict, f"'forged {number}' was used before, and what is recorded"):

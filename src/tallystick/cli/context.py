@@ -19,7 +19,7 @@ BRANCH_VARIABLES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
 
 
 FINISHED_AT_ONCE = 64 << 20
-"""Up to this many bytes of a ledger any command that writes finishes an interrupted erasure: it takes under a second."""
+"""Up to this many bytes of a ledger any command that writes finishes an interrupted erasure, in under a second."""
 
 
 def open_ledger(

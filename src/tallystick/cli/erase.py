@@ -30,7 +30,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", help="why, for those who find the gap")
     parser.add_argument("--by", metavar="WHO", help="who erases; default: the user")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    parser.add_argument("--finish", action="store_true", help="complete erasures that were interrupted, and nothing else")
+    parser.add_argument(
+        "--finish", action="store_true", help="complete erasures that were interrupted, and nothing else"
+    )
 
 
 def _erase(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tallystick.cli.against import GIT, add_against, keys_of_base, read_against
+from tallystick.cli.against import GIT, keys_of_base, read_against
 from tallystick.cli.context import require_own_place
 from tallystick.cli.judging import base_rules, require_reviewed, reviewed_base
 from tallystick.cli.parser import Command

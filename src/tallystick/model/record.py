@@ -197,7 +197,6 @@ class Draft:
             digest.update(b"-" if part is None else sha256(part).digest())
         return digest.digest()
 
-
     def is_recorded_as(
         self,
         record: bytes,

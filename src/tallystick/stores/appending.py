@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Seen = tuple[int, bytes | None, bytes | None]
     """What is remembered of an idempotency key: the last position, the salt and the digest of the input."""
     Stored = tuple[bytes, bytes | None, bytes | None, bytes | None]
-    """A record, and the salts of its parts in the order of `PARTS`; None for a part that it has not, or that is erased."""
+    """A record, and the salts of its parts in the order of `PARTS`; None for a part that it lacks or that is erased."""
 
 PREFIX_BYTES = 32
 """How much of a record tells its version and kind."""

@@ -62,8 +62,7 @@ class _Here:
     def held(self) -> int:
         """Where it stands, its head locked; -1 where it is not kept."""
         ((self.header, position, self._edge, names, places, more),) = self._rows(
-            "SELECT head, place, reached, pointers, stands, others"
-            f" FROM tallystick.hold_{self._digit}(%s)",
+            f"SELECT head, place, reached, pointers, stands, others FROM tallystick.hold_{self._digit}(%s)",
             self._key,
         )
         self._pointers = HeadPointers(names or (), places or (), more=bool(more))
@@ -103,8 +102,8 @@ class _Here:
         known = self._rows(
             "SELECT key FROM tallystick.state_{x} WHERE session = %s AND key = ANY (%s)", self._key, list(moved)
         )
-        after, rows = self._pointers.moved(moved, {name for (name,) in known})
-        batch = batch_of(self._held, self._edge, tip.edge.pack(), self._pointers, after, rows)
+        after, others = self._pointers.moved(moved, {name for (name,) in known})
+        batch = batch_of(self._held, self._edge, tip.edge.pack(), self._pointers, after, others)
         self._rows("SELECT set_config('tallystick.batch', %s, true)", batch.decode())
         statements, key = statements_of(self._digit), self._key
         self._copy(statements.copy_records, copied([key, *row_values(row)] for rows in chunks() for row in rows))
@@ -121,9 +120,9 @@ class _Here:
     def _clear(self, position: int, part: str) -> None:
         where = (self._key, position)
         for statement in (
-            f"UPDATE tallystick.record_{{x}} SET {part}_salt = NULL, {part} = NULL"
-            " WHERE session = %s AND position = %s",
-            "DELETE FROM tallystick.local_proof_{x} WHERE session = %s AND position = %s",
-            *(["DELETE FROM tallystick.artifact_{x} WHERE session = %s AND position = %s"] if part == "output" else []),
+            f"UPDATE tallystick.record_{{x}} SET {part}_salt = NULL, {part} = NULL",
+            "DELETE FROM tallystick.local_proof_{x}",
+            *(["DELETE FROM tallystick.artifact_{x}"] if part == "output" else []),
         ):
-            self._connection.execute(statement.replace("{x}", self._digit).encode(), where)
+            at = f"{statement} WHERE session = %s AND position = %s"
+            self._connection.execute(at.replace("{x}", self._digit).encode(), where)

@@ -7,7 +7,6 @@ from psycopg import sql
 
 from tallystick.errors import InputError, StoreUnavailableError
 from tallystick.stores.artifacts import pack
-from tallystick.stores.base import HEAD_KEY
 from tallystick.stores.copying import NEW, OUTPUT, SALT, beside, has_artifact
 from tallystick.stores.postgres_schema import OWNER, partition_of, session_key
 from tallystick.stores.postgres_sql import copied, int4, int8, statements_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tallystick.stores import postgres_schema as schema
 from tallystick.stores import postgres_triggers as triggers
-from tallystick.stores.postgres_moving import called
+from tallystick.stores.postgres_function import called
 from tallystick.stores.postgres_schema import (
     APPENDED,
     CALLED,

@@ -3,9 +3,9 @@
 Clients hash, and say which pointers move; a session's row in `state`, its idempotency keys and the session itself are
 written by these functions alone, which run as the owner. `append` takes one entry none of whose pointers is new, and
 has as few conditions as will do, since every append pays for each: it trusts the clock up to the time `until` that
-the head's row has, for which `extend` looked at it. `extend` takes any number of entries. Records that are inserted by COPY set off the trigger
-function `record_append`, which moves the head past them, as the setting `tallystick.batch` says: JSON of the same
-transaction with
+the head's row has, for which `extend` looked at it. `extend` takes any number of entries. Records that are inserted
+by COPY set off the trigger function `record_append`, which moves the head past them, as the setting
+`tallystick.batch` says: JSON of the same transaction with
 
     place, known    where the client thinks that the session stands: position, and edge in hex
     edge            where it stands after: the edge in hex
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from tallystick.stores import postgres_schema as schema
 from tallystick.stores.appending import PREFIX_BYTES
+from tallystick.stores.postgres_function import Function, called
 from tallystick.stores.postgres_schema import (
     CALLED,
     DURABILITY_STATE,
@@ -41,45 +42,9 @@ A client's clock may be 5 seconds off, and it is the server's time that it write
 """
 RECORD_BYTES = 65_535
 _START = '{"v":1,"kind":"entry","at":"'
-_TIME = "YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\""
+_TIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 _CLOCK = f"to_char(timezone('UTC', clock_timestamp() + '{{}} seconds'), '{_TIME}')"
 _RAISE = f"USING ERRCODE = '{REFUSED_STATE}'"
-
-
-class Function:
-    """One function: what it takes, gives and does, and how it runs."""
-
-    __slots__ = ("arguments", "body", "name", "pinned", "returns", "secure")
-
-    def __init__(
-        self, name: str, body: str, *, arguments: str = "", returns: str = "trigger", secure: bool, pinned: bool = True
-    ) -> None:
-        self.name = name
-        self.body = body
-        self.arguments = arguments
-        self.returns = returns
-        self.secure = secure
-        """Whether it runs as the owner."""
-        self.pinned = pinned
-        """Whether it has a search path of its own; where not, every name in it is qualified."""
-
-    @property
-    def statement(self) -> str:
-        """What makes the function, or replaces it by that of this version."""
-        return (
-            f"CREATE OR REPLACE FUNCTION tallystick.{self.name}({self.arguments}) RETURNS {self.returns}"
-            f" LANGUAGE plpgsql{' SECURITY DEFINER' if self.secure else ''}"
-            f"{' SET search_path = pg_catalog, pg_temp' if self.pinned else ''} AS $body${self.body}$body$"
-        )
-
-
-def called(name: str, digit: str) -> str:
-    """What the function of that name in `CALLED` is called in a partition.
-
-    Those that do not look at the client's version have ours in their name: an older client calls what is not there.
-    """
-    version = schema.SCHEMA_VERSION if name.startswith("append") else ""
-    return f"{name}{version}_{digit}"
 
 
 def functions() -> list[Function]:
@@ -98,8 +63,6 @@ def functions() -> list[Function]:
             Function(f"begin_{x}", _begin(x), arguments="one bytea, head bytea", returns="void", secure=True),
             Function(f"hold_{x}", _hold(x), arguments=_HELD, returns="record", secure=True),
             Function(f"move_{x}", _move(x), arguments=_MOVED, returns="void", secure=True),
-            Function(f"artifact_append_{x}", _artifact_append(x), secure=False),
-            Function(f"local_proof_append_{x}", _proof_append(x), secure=False),
         ]
     return made
 
@@ -288,7 +251,7 @@ def _begin(digit: str) -> str:
         for name in ("format", "dialect", "schema_version", "updated_at", "entries", "ledger_error")
     )
     built = " || ".join(
-        ["'{\"v\":1,\"kind\":\"session\"'", *(field(one) for one in ("at", "ledger", "task_id", "created_at", "rules"))]
+        ['\'{"v":1,"kind":"session"\'', *(field(one) for one in ("at", "ledger", "task_id", "created_at", "rules"))]
     )
     texts = " OR ".join(f"jsonb_typeof(said->'{one}') <> 'string'" for one in ("at", "ledger", "task_id", "created_at"))
     return f"""
@@ -371,9 +334,10 @@ def _record_append() -> str:
     """What records that come by COPY run: they are of one task, and go to its head + 1 without a gap."""
     moved = "".join(
         f"""
-        WHEN {value} THEN PERFORM tallystick.move_{digit}(one, (batch->>'place')::bigint, decode(batch->>'known', 'hex'),
-            first, last, convert_from(began, 'UTF8'), convert_from(ended, 'UTF8'), decode(batch->>'edge', 'hex'), names,
-            places, row_names, row_places, keys, firsts, lasts, key_salts, key_digests);"""
+        WHEN {value} THEN PERFORM tallystick.move_{digit}(one, (batch->>'place')::bigint,
+            decode(batch->>'known', 'hex'), first, last, convert_from(began, 'UTF8'), convert_from(ended, 'UTF8'),
+            decode(batch->>'edge', 'hex'), names, places, row_names, row_places, keys, firsts, lasts,
+            key_salts, key_digests);"""
         for value, digit in enumerate(PARTITIONS)
     )
     return f"""
@@ -427,32 +391,5 @@ BEGIN
     INTO keys, firsts, lasts, key_salts, key_digests FROM jsonb_array_elements(batch->'keys') AS l (k);
     CASE get_byte(one, 0) >> 4{moved}
     END CASE;
-    RETURN NULL;
-END"""
-
-
-def _artifact_append(digit: str) -> str:
-    """An artifact comes with its record, in one transaction, and never beside another one."""
-    return f"""
-BEGIN
-    PERFORM FROM fresh LEFT JOIN tallystick.record_{digit} AS r
-        ON r.session = fresh.session AND r.position = fresh.position
-    WHERE r.output_salt IS NULL OR r.output IS NOT NULL OR r.xmin <> pg_current_xact_id()::xid;
-    IF FOUND THEN
-        RAISE EXCEPTION 'tallystick: an artifact is stored with its record' {_RAISE};
-    END IF;
-    RETURN NULL;
-END"""
-
-
-def _proof_append(digit: str) -> str:
-    return f"""
-BEGIN
-    PERFORM FROM fresh WHERE NOT EXISTS (
-        SELECT FROM tallystick.record_{digit} AS r WHERE r.session = fresh.session AND r.position = fresh.position
-    );
-    IF FOUND THEN
-        RAISE EXCEPTION 'tallystick: a result is one of the entries' {_RAISE};
-    END IF;
     RETURN NULL;
 END"""

@@ -189,7 +189,7 @@ def _row(found: tuple[Any, ...]) -> Row:
 
 
 def _pointing(rows: Sequence[tuple[Any, ...]]) -> list[Pointing]:
-    """The head and every pointer, wherever it lies. What the database cannot have left gets a name that points at it."""
+    """The head and every pointer, wherever it lies. What the database cannot have left gets a name that says so."""
     inline: dict[str, int] = {}
     odd: list[Pointing] = []
     marked: Any = False

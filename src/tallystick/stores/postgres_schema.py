@@ -67,12 +67,12 @@ COLUMNS: dict[str, tuple[tuple[str, str, bool], ...]] = {
         ("key", "text", True),
         ("position", "bigint", True),
         ("at", "text", False),
-        ("until", "text", False),
         ("edge", "bytea", False),
-        ("names", "text[]", False),
+        ("moved", "boolean", False),
         ("places", "bigint[]", False),
         ("more", "boolean", False),
-        ("moved", "boolean", False),
+        ("until", "text", False),
+        ("names", "text[]", False),
     ),
     "artifact": (
         ("session", "bytea", True),
@@ -107,7 +107,10 @@ COLUMNS: dict[str, tuple[tuple[str, str, bool], ...]] = {
     "local_tile": (("depth", "integer", True), ("prefix", "bigint", True), ("tile", "bytea", True)),
     "local_lease": (("name", "text", True), ("holder", "text", True), ("until", "timestamp with time zone", True)),
 }
-"""Each table's columns: name, type as `format_type` prints it, whether it is NOT NULL."""
+"""Each table's columns: name, type as `format_type` prints it, whether it is NOT NULL.
+
+What an append leaves as it is comes last in a head's row: PostgreSQL then logs the part before it alone.
+"""
 
 PRIMARY_KEYS = {
     "ledger": ("number",),

@@ -141,6 +141,20 @@ def _drop_others(connection: Connection) -> list[str]:
 _POINTERS = "FROM json_each_text(pointers::json) AS p (name, place) WHERE p.name <> ''"
 _ORDER = 'ORDER BY p.name COLLATE "C"'
 
+_ADD_COLUMNS = (
+    "ALTER TABLE tallystick.state ADD COLUMN places bigint[], ADD COLUMN more boolean,"
+    ' ADD COLUMN until text COLLATE "C", ADD COLUMN names text[] COLLATE "C"'
+)
+_FILL_COLUMNS = (
+    "UPDATE tallystick.state SET until = '', more = (pointers::json->>'') IS NOT NULL,"
+    f" names = coalesce((SELECT array_agg(p.name {_ORDER}) {_POINTERS}), '{{}}'),"
+    f" places = coalesce((SELECT array_agg(p.place::bigint {_ORDER}) {_POINTERS}), '{{}}') WHERE key = ''"
+)
+_DROP_UNSIGNED_HEADS = (
+    "DELETE FROM tallystick.head_history WHERE checkpoint >"
+    " (SELECT coalesce(max(number), 0) FROM tallystick.checkpoint)"
+)
+
 
 def _have_the_database_move_heads(connection: Connection) -> None:
     """Until schema 2 clients wrote where a session stands, in the columns of its head and in JSON."""
@@ -151,15 +165,11 @@ def _have_the_database_move_heads(connection: Connection) -> None:
     statements = [f"DROP TRIGGER {trigger} ON tallystick.{table}" for table, trigger in rows]
     statements += [f"DROP VIEW tallystick.append_{digit}" for digit in schema.PARTITIONS]
     statements += [
-        'ALTER TABLE tallystick.state ADD COLUMN names text[] COLLATE "C", ADD COLUMN places bigint[],'
-        ' ADD COLUMN more boolean, ADD COLUMN until text COLLATE "C"',
-        "UPDATE tallystick.state SET until = '', more = (pointers::json->>'') IS NOT NULL,"
-        f" names = coalesce((SELECT array_agg(p.name {_ORDER}) {_POINTERS}), '{{}}'),"
-        f" places = coalesce((SELECT array_agg(p.place::bigint {_ORDER}) {_POINTERS}), '{{}}') WHERE key = ''",
+        _ADD_COLUMNS,
+        _FILL_COLUMNS,
         "ALTER TABLE tallystick.state DROP COLUMN pointers",
         "DROP TABLE tallystick.local_pending",
-        "DELETE FROM tallystick.head_history WHERE checkpoint >"
-        " (SELECT coalesce(max(number), 0) FROM tallystick.checkpoint)",
+        _DROP_UNSIGNED_HEADS,
         *(f"DROP INDEX tallystick.state_{digit}_moved" for digit in schema.PARTITIONS),
         *triggers.statements(),
     ]

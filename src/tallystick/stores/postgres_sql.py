@@ -6,7 +6,7 @@ from struct import Struct
 
 from tallystick.stores import postgres_schema as schema
 from tallystick.stores.base import INLINE_OUTPUT
-from tallystick.stores.postgres_moving import called
+from tallystick.stores.postgres_function import called
 from tallystick.stores.postgres_schema import COLUMNS, SEALED
 
 TYPE_CHECKING = False

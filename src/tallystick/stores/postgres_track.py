@@ -89,7 +89,7 @@ class Track:
 
 
 class HeadPointers:
-    """The pointers that lie in a head's own row: names and where they lead, in two arrays; others have rows of their own."""
+    """The pointers in a head's own row: names and where they lead, in two arrays; others have rows of their own."""
 
     __slots__ = ("more", "names", "places", "size", "slots")
 
@@ -180,7 +180,7 @@ def append_alone(link: Link, track: Track, work: Work, now: str) -> Head | None:
     None where that does not decide it: nothing was written. Raises Miss where the session is elsewhere, Interrupted
     where nobody says that the commit is durable.
     """
-    standing, draft = track.standing, work.drafts[0]
+    standing = track.standing
     if standing is None or not standing.tip.position:
         return None
     known = standing.tip
@@ -213,9 +213,7 @@ def append_alone(link: Link, track: Track, work: Work, now: str) -> Head | None:
     return head
 
 
-def append_values(
-    key: bytes, known: tuple[bytes, bytes], packed: bytes, stands: bytes, row: Row
-) -> list[bytes | None]:
+def append_values(key: bytes, known: tuple[bytes, bytes], packed: bytes, stands: bytes, row: Row) -> list[bytes | None]:
     """What `append` takes, but for the idempotency key. `known`: where the session stood, position and edge."""
     _, record, node, *rest = row_values(row)
     return [key, *known, record, node, packed, stands, *rest]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tallystick.stores import postgres_moving as moving
-from tallystick.stores.postgres_moving import Function
+from tallystick.stores.postgres_function import Function
 from tallystick.stores.postgres_schema import COLUMNS, OWNER, PARTITIONED, PARTITIONS, REFUSED_STATE, SEALED
 
 
@@ -140,7 +140,11 @@ BEGIN
     RETURN old;
 END""",
     }
-    return made | {f"head_history_append_{digit}": _head_history_append(digit, raising) for digit in PARTITIONS}
+    for digit in PARTITIONS:
+        made[f"head_history_append_{digit}"] = _head_history_append(digit, raising)
+        made[f"artifact_append_{digit}"] = _artifact_append(digit, raising)
+        made[f"local_proof_append_{digit}"] = _proof_append(digit, raising)
+    return made
 
 
 def _head_history_append(digit: str, raising: str) -> str:
@@ -156,6 +160,33 @@ BEGIN
         OR (SELECT position {other} < fresh.checkpoint ORDER BY other.checkpoint DESC LIMIT 1) >= fresh.position;
     IF FOUND THEN
         RAISE EXCEPTION 'tallystick: heads in checkpoints only move forward' {raising};
+    END IF;
+    RETURN NULL;
+END"""
+
+
+def _artifact_append(digit: str, raising: str) -> str:
+    """An artifact comes with its record, in one transaction, and never beside another one."""
+    return f"""
+BEGIN
+    PERFORM FROM fresh LEFT JOIN tallystick.record_{digit} AS r
+        ON r.session = fresh.session AND r.position = fresh.position
+    WHERE r.output_salt IS NULL OR r.output IS NOT NULL OR r.xmin <> pg_current_xact_id()::xid;
+    IF FOUND THEN
+        RAISE EXCEPTION 'tallystick: an artifact is stored with its record' {raising};
+    END IF;
+    RETURN NULL;
+END"""
+
+
+def _proof_append(digit: str, raising: str) -> str:
+    return f"""
+BEGIN
+    PERFORM FROM fresh WHERE NOT EXISTS (
+        SELECT FROM tallystick.record_{digit} AS r WHERE r.session = fresh.session AND r.position = fresh.position
+    );
+    IF FOUND THEN
+        RAISE EXCEPTION 'tallystick: a result is one of the entries' {raising};
     END IF;
     RETURN NULL;
 END"""

@@ -19,6 +19,7 @@ from tallystick.stores.appending import Batch, Standing
 from tallystick.stores.artifacts import pack
 from tallystick.stores.base import INLINE_OUTPUT, Head, SessionKey, Tip, tip_from
 from tallystick.stores.postgres_errors import Interrupted
+from tallystick.stores.postgres_schema import MOVED_STATE
 from tallystick.stores.postgres_sql import (
     BEGIN,
     BYTEA,
@@ -33,7 +34,6 @@ from tallystick.stores.postgres_sql import (
     row_values,
     texts,
 )
-from tallystick.stores.postgres_schema import MOVED_STATE
 from tallystick.stores.postgres_track import TRUE, HeadPointers, Miss, append_values
 
 TYPE_CHECKING = False
@@ -316,7 +316,7 @@ class PostgresBatch(Batch):
         """Send the rows by COPY, which moves the head."""
         assert self._expected is not None
         link, key, statements = self._link, self._track.key, self._statements
-        keys = [(name.decode(), *rest) for name, *rest in self._keys]
+        keys = [(name.decode(), first, last, salt, digest) for name, first, last, salt, digest in self._keys]
         place, known = int.from_bytes(self._expected[0], "big"), self._expected[1]
         batch = batch_of(place, known, packed, before, self._pointers, rows, keys)
         link.pipeline([*self._before, (statements.batch, (batch,))])

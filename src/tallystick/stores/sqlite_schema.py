@@ -70,9 +70,7 @@ TABLES |= {
         "CREATE TABLE local_tile (depth INTEGER NOT NULL, prefix INTEGER NOT NULL, tile BLOB NOT NULL,"
         " PRIMARY KEY (depth, prefix)) STRICT, WITHOUT ROWID"
     ),
-    "local_erasing": (
-        "CREATE TABLE local_erasing (record INTEGER PRIMARY KEY, rewritten INTEGER NOT NULL) STRICT"
-    ),
+    "local_erasing": ("CREATE TABLE local_erasing (record INTEGER PRIMARY KEY, rewritten INTEGER NOT NULL) STRICT"),
 }
 """`local_erasing` has the redactions whose erased bytes may still lie in the file; `rewritten`: in its log at most."""
 INDEXES = {
@@ -185,15 +183,19 @@ TRIGGERS |= {
     ),
 }
 
-SINCE = {"local_proof": 2} | dict.fromkeys(
-    (
-        *("checkpoint", "head_history", "local_moved", "local_pending", "local_task", "local_tile"),
-        *("checkpoint_no_update", "checkpoint_no_delete", "checkpoint_append"),
-        *("head_history_no_update", "head_history_no_delete", "head_history_append", "head_history_by_checkpoint"),
-        *("state_moved", "state_begun"),
-    ),
-    3,
-) | {"local_erasing": 4}
+SINCE = (
+    {"local_proof": 2}
+    | dict.fromkeys(
+        (
+            *("checkpoint", "head_history", "local_moved", "local_pending", "local_task", "local_tile"),
+            *("checkpoint_no_update", "checkpoint_no_delete", "checkpoint_append"),
+            *("head_history_no_update", "head_history_no_delete", "head_history_append", "head_history_by_checkpoint"),
+            *("state_moved", "state_begun"),
+        ),
+        3,
+    )
+    | {"local_erasing": 4}
+)
 """The schema version that a table, index or trigger came with; 1 if it is not named."""
 UNTIL = dict.fromkeys(("local_moved", "local_pending", "state_moved", "state_begun"), 3)
 """The last schema version that had it. They told a signer what to sign, and nobody signed for what they said."""

@@ -377,7 +377,7 @@ class _Signing:
             return now
         if (parse_time(leaf.at) - parse_time(now)).total_seconds() > CLOCKS_DIFFER:
             raise InputError(
-                f"checkpoint {self._standing.size} is dated {leaf.at}, and it is {now} here: nothing is signed after it",
+                f"checkpoint {self._standing.size} is dated {leaf.at}, and it is {now} here: nothing is signed now",
                 where=self._ledger.url,
                 advice="set the clock, or wait until then",
             )
