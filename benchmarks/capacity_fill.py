@@ -20,8 +20,7 @@ from tallystick.model.record import seal
 from tallystick.proof.merkle import Edge, leaf_hash
 from tallystick.stores.base import Tip, extend
 from tallystick.stores.postgres_schema import COLUMNS, partition_of, session_key
-from tallystick.stores.postgres_sql import copied, int4, int8, row_values
-from tallystick.stores.postgres_track import pack_pointers
+from tallystick.stores.postgres_sql import copied, int4, int8, integers, row_values, texts
 
 CHUNK = 20_000
 """Tasks a transaction."""
@@ -48,7 +47,7 @@ class Filler:
             self._pointers.update(extension.pointers)
             self._rows.append((row_values(extension.rows[0]), leaf_hash(extension.rows[0].record)))
         self._at = at.encode()
-        self._packed = pack_pointers(self._pointers, False)
+        self._packed = texts(self._pointers), integers(self._pointers.values())
 
     def fill(self, first: int, last: int) -> None:
         """Make the tasks from one number up to another, which is left out, in one transaction."""
@@ -76,5 +75,5 @@ class Filler:
             position, record, _, *rest = values
             records.append([key, position, record, edge.append(leaf), *rest])
         lines["session", digit].append([key, int4(1), task_id.encode(), header])
-        head = [key, b"", int8(len(self._rows)), self._at, edge.pack(), self._packed, b"\1"]
+        head = [key, b"", int8(len(self._rows)), self._at, edge.pack(), *self._packed, b"\0", b"\1"]
         lines["state", digit].append(head)

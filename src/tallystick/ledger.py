@@ -182,17 +182,40 @@ class Ledger:
         *,
         reason: str,
         actor: str = "",
+        finish: bool = True,
     ) -> Head:
         """Erase sealed parts of an entry, and record that: proofs still hold, the bytes are gone.
 
-        Returns the head after the redaction. Raises NotFoundError, InputError.
+        Returns the head after the redaction. `finish` False leaves the last step to `finish_erasures`, which writes
+        the whole file anew: once for many erasures. Raises NotFoundError and InputError, having erased nothing, and
+        StoreUnavailableError where the part is erased and its bytes may still be in the file.
         """
         named = tuple(dict.fromkeys(parts))
         if not named or set(named) - set(PARTS):
             raise InputError(f"parts are {', '.join(PARTS)}", where=task_id)
         entry = Entry(type="redaction", reason=reason, details={"actor": actor} if actor else None)
         redaction = seal(entry, self._salts(), erases=(position, named))
-        return self.store.erase(task_id, position, named, redaction)
+        head = self.store.erase(task_id, position, named, redaction)
+        if finish:
+            self.finish_erasures()
+        return head
+
+    def finish_erasures(
+        self, progress: Callable[[int, int], None] | None = None, *, patience: float | None = None
+    ) -> None:
+        """Have the bytes of all that was erased gone: from the ledger's file, its free space and its log.
+
+        `progress` gets (bytes done, bytes in all). Readers can keep the log in use: it waits `patience` seconds for
+        them (default: a minute). PostgreSQL's own copies are beyond it. Raises StoreUnavailableError where bytes
+        may still be there.
+        """
+        self.store.finish_erasures(progress, patience=patience)
+
+    def unfinished_erasures(self) -> list[tuple[str, int]]:
+        """(task, position) of the redactions whose erased bytes may still be in the ledger's file: say, since the
+        process that erased them was killed. `finish_erasures` completes them.
+        """
+        return self.store.unfinished_erasures()
 
     # --- reading
 

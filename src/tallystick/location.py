@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from tallystick.errors import InputError, StoreUnavailableError
+from tallystick.files import PUBLIC, make_folder, write_whole
 from tallystick.pipeline import may_be_ci, pipeline_of
 
 TYPE_CHECKING = False
@@ -137,7 +138,7 @@ def _require_own(place: str, top: str | None) -> None:
 
 
 def prepare_folder(path: str) -> None:
-    """Make the `.tallystick` folder that `path` lies in, ignored by git. Other folders are left alone.
+    """Make the `.tallystick` folder that `path` lies in, private and ignored by git. Other folders are left alone.
 
     Raises StoreUnavailableError if it cannot be made.
     """
@@ -155,10 +156,9 @@ def make_place(path: str) -> None:
 def _make(folder: str, *, ignored: bool) -> None:
     ignore = os.path.join(folder, ".gitignore")
     try:
-        os.makedirs(folder, exist_ok=True)
+        make_folder(folder)
         if ignored and not os.path.exists(ignore):
-            with open(ignore, "w", encoding="ascii") as file:
-                file.write("*\n")
+            write_whole(ignore, [b"*\n"], mode=PUBLIC)
     except OSError as error:
         raise StoreUnavailableError(
             f"cannot make the ledger's folder: {error.strerror}",

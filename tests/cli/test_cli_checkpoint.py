@@ -115,6 +115,35 @@ def test_a_checkpoint_goes_into_a_file(repo: GitRepo, notch: Notch, tmp_path: Pa
     assert "cannot be written" in notch("checkpoint", "--to", "../no/such/folder", code=4).stderr
 
 
+def test_notes_and_ledger_that_were_rolled_back_together(repo: GitRepo, notch: Notch, tmp_path: Path) -> None:
+    """A key without a memory, as CI has it: what the last run kept tells it that a number is taken."""
+    ledger = repo.root / ".tallystick" / "ledger.db"
+    ci = {"TALLYSTICK_SIGNING_KEY": SigningKey("ci", 1, b"\5" * 32).encode()}
+
+    def run(number: int, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        fresh = {**ci, "HOME": str(tmp_path / f"ci-{number}")}
+        return notch("checkpoint", *arguments, "--to", "git", code=code, env=fresh)
+
+    first = run(1, "--against", "git")
+    assert first.stdout.split("\n")[1] == "1", "the first of all needs no note"
+    notes = repo.git("rev-parse", "refs/notes/tallystick")
+    notch("backup", "../older.db")
+    record(notch)
+    (tmp_path / "kept").write_text(run(2, "--against", "git").stdout)
+    repo.git("update-ref", "refs/notes/tallystick", notes)
+    copyfile(tmp_path / "older.db", ledger)
+    for suffix in ("-wal", "-shm"):
+        ledger.with_name(ledger.name + suffix).unlink(missing_ok=True)
+    record(notch)
+    refused = run(3, "--against", "git", "--against", "../kept", code=3)
+    assert "the notes end with checkpoint 1, and checkpoint 2 was kept: they were rolled back" in refused.stderr
+    refused = run(4, "--against", "../kept", code=3)
+    assert "the ledger does not extend checkpoint 2 that was given: the ledger has 1 checkpoint" in refused.stderr
+    (tmp_path / "first").write_text(first.stdout)
+    refused = run(5, "--against", "../first", "--against", "../kept", code=3)
+    assert "does not extend checkpoint 2" in refused.stderr
+
+
 def test_a_key_that_ci_gives(repo: GitRepo, notch: Notch, tmp_path: Path) -> None:
     """In a fresh home the key has no memory: it signs a log that exists only against a checkpoint."""
     secret = SigningKey("ci", 1, b"\3" * 32).encode()
@@ -266,6 +295,9 @@ def test_a_checkpoint_as_a_git_note_is_pushed_and_vouches_in_ci(repo: GitRepo, n
     assert "extends checkpoint 2" in verified.stdout
     record(notch)
     ci = {"HOME": str(tmp_path / "ci"), "TALLYSTICK_SIGNING_KEY": SigningKey("ci", 1, b"\4" * 32).encode()}
-    signed = notch("checkpoint", "--against", "git", "--to", "git", env=ci).stdout
-    assert signed.split("\n")[1] == "3"
+    refused = notch("checkpoint", "--against", "git", env=ci, code=2)
+    assert "another key signed checkpoint 2 in the notes, and no [keys] on the base trust it" in refused.stderr
+    done = notch("checkpoint", "--against", "git", "--trust-note", "--to", "git", env=ci)
+    assert done.stdout.split("\n")[1] == "3"
+    assert "the key has no memory here, and only the notes say what it signed" in done.stderr
     assert notch("verify", "--against", "git").stdout.count("extends checkpoint 3") == 1

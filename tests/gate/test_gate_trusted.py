@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tallystick.gate.trusted import Quorum, TrustedKey, TrustedKeys
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.keys import ED25519, ED25519_COSIGNATURE, SigningKey
 from tallystick.proof.note import SignedNote, UnsignedError, sign
-from tallystick.stores.checkpoints import origin_of
+from tallystick.stores.checkpoints import origin_of, stored
 from tallystick.trust.keys import Key, KeyFolder
 from tallystick.trust.memory import Memory
 from tallystick.trust.signer import sign_checkpoint
@@ -105,23 +106,65 @@ def signed(tmp_path: Path) -> tuple[Ledger, Key]:
     return ledger, key
 
 
-def covered(ledger: Ledger, key: Key, until: int, *, name: str = "", roles: tuple[str, ...] = ("checkpoint",)) -> int:
-    one = TrustedKey("k", str(key.verifier(name or origin_of(ledger.ledger_id))), roles, until)
-    return TrustedKeys({"k": one}).covered(ledger.store, ledger.sessions_of("t")[0], one)
+def covered(ledger: Ledger, key: Key, until: int, *others: TrustedKey, name: str = "") -> int:
+    one = TrustedKey("k", str(key.verifier(name or origin_of(ledger.ledger_id))), ("checkpoint", "attest"), until)
+    keys = {"k": one, **{other.name: other for other in others}}
+    return TrustedKeys(keys).covered(ledger.store, ledger.sessions_of("t")[0], one)
 
 
-def test_what_a_retired_key_said_counts_up_to_its_last_checkpoint(signed: tuple[Ledger, Key]) -> None:
+def successor(ledger: Ledger, tmp_path: Path, *roles: str) -> TrustedKey:
+    """Another key, which signed one more checkpoint of the ledger."""
+    folder = KeyFolder({"XDG_CONFIG_HOME": str(tmp_path / "successor")})
+    key = folder.new("next")
+    memory = Memory(folder, key, ledger.ledger_id)
+    against = Checkpoint.parse(SignedNote.parse(stored(ledger.store.log, 2).note).text)
+    sign_checkpoint(ledger, key, memory, against=against)
+    return TrustedKey("next", str(key.verifier(origin_of(ledger.ledger_id))), roles)
+
+
+def test_what_a_retired_key_said_counts_up_to_its_last_checkpoint(signed: tuple[Ledger, Key], tmp_path: Path) -> None:
     ledger, key = signed
-    assert [covered(ledger, key, until) for until in (0, 1, 2, 9)] == [0, 2, 4, 4]
-    assert covered(ledger, key, 9, roles=("attest",)) == 0, "nobody trusted signed those checkpoints"
-    assert covered(ledger, key, 9, name=origin_of("f" * 32)) == 0, "the numbers are those of another ledger"
+    assert [covered(ledger, key, until) for until in (0, 1, 2, 9)] == [0] * 4, (
+        "whoever stole it could have signed these"
+    )
+    other = successor(ledger, tmp_path, "checkpoint")
+    assert [covered(ledger, key, until, other) for until in (0, 1, 2, 9)] == [0, 2, 4, 0]
+    assert covered(ledger, key, 2, other.replace(roles=("attest",))) == 0, "nobody trusted signed a later checkpoint"
+    assert covered(ledger, key, 2, other.replace(until=2)) == 0, "it retired, too"
+    assert covered(ledger, key, 9, other, name=origin_of("f" * 32)) == 0, "the numbers are those of another ledger"
     ledger.close()
 
 
-def test_a_history_that_the_checkpoint_is_not_about(signed: tuple[Ledger, Key], tmp_path: Path) -> None:
-    import sqlite3
-
+def test_who_stole_a_retired_key_signs_its_numbers_again_for_nothing(
+    signed: tuple[Ledger, Key], tmp_path: Path
+) -> None:
+    """He writes to the ledger, too, and gives the range of the key another history."""
     ledger, key = signed
+    other = successor(ledger, tmp_path, "checkpoint")
+    kept = [stored(ledger.store.log, number) for number in (1, 2, 3)]
+    forged = Ledger.open(str(tmp_path / "forged.db"))
+    ledger_id = ledger.ledger_id
+    ledger.close()
+    with forged:
+        connection = sqlite3.connect(tmp_path / "forged.db", isolation_level=None)
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("UPDATE ledger SET ledger_id = ?", (ledger_id,))
+    with Ledger.open(str(tmp_path / "forged.db")) as forged:
+        folder = KeyFolder({"XDG_CONFIG_HOME": str(tmp_path / "thief")})
+        for _ in range(2):
+            forged.append("t", [Entry(type="attestation")] * 3)
+            sign_checkpoint(forged, key, Memory(folder, key, ledger_id))
+        assert covered(forged, key, 2, other) == 0
+        one = kept[2]
+        connection.execute("INSERT INTO checkpoint VALUES (3, ?, ?, ?, ?)", (one.leaf, one.node, one.note, one.key))
+        assert covered(forged, key, 2, other) == 0, "the later checkpoint is about another log"
+    connection.close()
+
+
+def test_a_history_that_the_checkpoint_is_not_about(signed: tuple[Ledger, Key], tmp_path: Path) -> None:
+    ledger, key = signed
+    other = successor(ledger, tmp_path, "checkpoint")
     ledger.close()
     connection = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
@@ -132,4 +175,4 @@ def test_a_history_that_the_checkpoint_is_not_about(signed: tuple[Ledger, Key], 
         Ledger.open(str(tmp_path / "ledger.db"), read_only=True) as changed,
         pytest.raises(TamperedError, match="checkpoint 2"),
     ):
-        covered(changed, key, 2)
+        covered(changed, key, 2, other)

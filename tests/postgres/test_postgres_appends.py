@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -72,13 +72,15 @@ def without_digits(sent: list[str]) -> list[str]:
 
 def test_one_statement_appends_where_the_head_is_known(ledger: Ledger, spy: Spy) -> None:
     ledger.append("t", ENTRY)
-    assert without_digits(spy.sent) == ["begin lock load", "create append_many commit"]
+    assert without_digits(spy.sent) == ["begin hold", "create append_many commit"]
     for call, expected in (
         (lambda: ledger.append("t", ENTRY), "append_one"),
         (lambda: ledger.append("t", ENTRY, idempotency_key="k"), "append_keyed"),
         (lambda: ledger.append("t", ENTRY, expected_position=3), "append_one"),
         (lambda: ledger.append("t", PLAIN), "append_keyed"),
         (lambda: ledger.append("t", [ENTRY, PLAIN]), "append_many"),
+        (lambda: ledger.append("t", PLAIN.replace(criterion_id="new")), "append_many"),
+        (lambda: ledger.append("t", PLAIN.replace(criterion_id="new")), "append_keyed"),
     ):
         spy.sent.clear()
         call()
@@ -92,10 +94,10 @@ def test_a_store_that_meets_others_takes_the_lock_until_it_is_alone(store: Postg
     other.append("t", ENTRY)
     spy.sent.clear()
     assert one.append("t", ENTRY).position == 3
-    assert without_digits(spy.sent) == ["append_one", "begin lock load", "append_one commit"]
+    assert without_digits(spy.sent) == ["append_one", "begin hold", "append_one commit"]
     spy.sent.clear()
     assert one.append("t", ENTRY).position == 4
-    assert without_digits(spy.sent) == ["begin lock load", "append_one commit"]
+    assert without_digits(spy.sent) == ["begin hold", "append_one commit"]
     spy.sent.clear()
     assert one.append("t", ENTRY).position == 5
     assert without_digits(spy.sent) == ["append_one"]
@@ -106,7 +108,7 @@ def test_many_rows_go_by_copy(ledger: Ledger, spy: Spy) -> None:
     ledger.append("t", ENTRY)
     spy.sent.clear()
     ledger.append("t", [ENTRY] * COPY_ROWS)
-    assert without_digits(spy.sent) == ["begin lock load", "append_moved commit"]
+    assert without_digits(spy.sent) == ["begin hold", "batch", "commit"]
     assert ledger.append("new", [ENTRY] * 1000) == naive_head(ledger, "new")
     assert ledger.append("t", Entry(type="run", output=os.urandom(3_000_000))).position == COPY_ROWS + 2
     ledger.verify()
@@ -145,13 +147,12 @@ def test_more_pointers_than_fit_into_the_heads_row(store: PostgresUnderTest, led
     other = store.open()
     for turn, name in enumerate(names + names[-60:]):
         (ledger if turn % 7 else other).append("t", PLAIN.replace(criterion_id=name, status=str(turn)))
-    inline, rows = (
-        json.loads(store.sql("SELECT pointers FROM state WHERE key = ''")[0][0]),
-        dict(store.sql("SELECT key, position FROM state WHERE key <> ''")),
-    )
-    assert len(inline) == INLINE_POINTERS + 1
-    assert inline.keys() & rows.keys() == set()
-    assert len(rows) + len(inline) == len(names) + 2
+    ((inline, places, more),) = store.sql("SELECT names, places, more FROM state WHERE key = ''")
+    rows = dict(store.sql("SELECT key, position FROM state WHERE key <> ''"))
+    assert len(inline) == len(places) == INLINE_POINTERS
+    assert more is True
+    assert set(inline) & rows.keys() == set()
+    assert len(rows) + len(inline) == len(names) + 1
     state = store.reopen().state("t")
     assert state.criteria == dict(store.open().session("t").criterion_states)
     fresh = store.open()
@@ -168,9 +169,23 @@ def test_more_pointers_than_fit_into_the_heads_row(store: PostgresUnderTest, led
 def test_long_names_leave_the_heads_row_short(store: PostgresUnderTest, ledger: Ledger) -> None:
     for turn in range(12):
         ledger.append("t", PLAIN.replace(criterion_id=f"{turn}" * 200))
-    inline = json.loads(store.sql("SELECT pointers FROM state WHERE key = ''")[0][0])
+    ((inline,),) = store.sql("SELECT names FROM state WHERE key = ''")
     assert 2 < len(inline) < 8
     assert sum(map(len, inline)) <= INLINE_BYTES
+    ledger.verify()
+
+
+def test_what_is_remembered_of_pointers_is_what_the_database_has(store: PostgresUnderTest, ledger: Ledger) -> None:
+    """Both place new ones by the same rule: names of every length and alphabet, one by one and many at once."""
+    chance = random.Random(7)
+    names = [chr(chance.choice((0x61, 0xE9, 0x1F38B))) * chance.randrange(1, 90) + str(n) for n in range(90)]
+    for start in range(0, 90, 3):
+        fresh = [PLAIN.replace(criterion_id=name) for name in names[start : start + 3]]
+        ledger.append("t", fresh if start % 2 else fresh[0])
+        ledger.append("t", PLAIN.replace(criterion_id=names[chance.randrange(start + 1)]))
+        kept = ledger.store._tracks["t"].pointers
+        ((inline, places, more),) = store.sql("SELECT names, places, more FROM state WHERE key = ''")
+        assert (list(kept.slots), list(kept.positions().values()), kept.more) == (inline, places, more)
     ledger.verify()
 
 
@@ -184,7 +199,7 @@ def test_a_pointer_in_a_row_of_its_own_is_read_once(store: PostgresUnderTest, le
         for name in names[-2:]:
             ledger.append("t", PLAIN.replace(criterion_id=name))
     kinds = [sent.rpartition("_")[0] for sent in spy.sent]
-    assert kinds == ["pointers", "append_placed", "pointers", *["append_placed"] * 5]
+    assert kinds == ["pointers", "append_many", "pointers", *["append_many"] * 5]
     other = store.open()
     other.append("t", PLAIN.replace(criterion_id=names[-1], status="fail"))
     ledger.append("t", PLAIN.replace(criterion_id=names[-1]))

@@ -19,7 +19,7 @@ from support.repository import GitRepo
 from tallystick import Ledger
 from tallystick.cli import main
 from tallystick.cli.commands import COMMANDS
-from tallystick.stores.postgres_schema import ERASER, READER, SEQUENCER, WRITER
+from tallystick.stores.postgres_schema import ERASER, READER, SCHEMA_VERSION, SEQUENCER, WRITER
 from tallystick.stores.postgres_setup import initialise
 
 SECRETS = (PASSWORD, quote(PASSWORD, safe=""), "hunter2")
@@ -220,7 +220,10 @@ WRONG = {
     "no ledger": (4, "may not make a ledger here"),
     "no role": (4, "have an administrator run GRANT tallystick_writer TO that user"),
     "reader": (4, "have an administrator run GRANT tallystick_writer TO that user"),
-    "later schema": (4, "the ledger has schema 2, this version knows 1; upgrade tallystick"),
+    "later schema": (
+        4,
+        f"the ledger has schema {SCHEMA_VERSION + 1}, this version knows {SCHEMA_VERSION}; upgrade tallystick",
+    ),
 }
 
 
@@ -245,7 +248,7 @@ def _wrong(what: str, shared: Shared, store: PostgresUnderTest, database: str) -
     if what == "later schema":
         initialise(shared.url(database))
         with shared.connect(database) as connection:
-            connection.execute("INSERT INTO tallystick.migration VALUES (2)")
+            connection.execute("INSERT INTO tallystick.migration VALUES (%s)", (SCHEMA_VERSION + 1,))
         return shared.url(database, shared.make_user("test_writer", member_of=WRITER))
     return shared.url(store.database, shared.make_user("test_reader", member_of=READER) if what == "reader" else user)
 

@@ -116,7 +116,7 @@ def test_a_checkpoint_whose_commits_nobody_waited_for_is_not_signed_twice(pair: 
         signing.join(60)
         (checkpoint,) = made
         assert ledger.store.log.size() == checkpoint.size
-        assert ledger.store.log.pending() is None
+        assert signer.memory(ledger).pending() is None
         assert all_faults(ledger) == []
 
 

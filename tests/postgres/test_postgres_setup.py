@@ -17,6 +17,9 @@ from tallystick.stores import postgres, postgres_connection, postgres_faults, po
 from tallystick.stores.postgres_schema import partition_of, session_key
 from tallystick.stores.postgres_setup import initialise
 
+THIS = postgres_schema.SCHEMA_VERSION
+LATER = THIS + 1
+
 
 def test_it_can_be_asked_for_again(shared: Shared, database: str) -> None:
     ledger_id = initialise(shared.url(database))
@@ -92,7 +95,7 @@ def _without_a_superuser(connect: Callable[..., Any], url: Callable[..., str]) -
 
 
 @pytest.fixture
-def version_2(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+def later_version(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """Makes this process one of a later version, whose step adds a table."""
 
     def step(connection: Any) -> None:
@@ -100,26 +103,28 @@ def version_2(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 
     def become() -> None:
         for module in (postgres, postgres_schema):
-            monkeypatch.setattr(module, "SCHEMA_VERSION", 2)
-        monkeypatch.setitem(postgres_connection._SETTINGS, "tallystick.schema", "2")
+            monkeypatch.setattr(module, "SCHEMA_VERSION", LATER)
+        monkeypatch.setitem(postgres_connection._SETTINGS, "tallystick.schema", str(LATER))
         monkeypatch.setattr(postgres_connection, "_HELLO", postgres_connection._hello())
-        monkeypatch.setitem(postgres_setup.MIGRATIONS, 1, step)
+        monkeypatch.setitem(postgres_setup.MIGRATIONS, THIS, step)
 
     yield become
-    assert postgres_faults.schema.SCHEMA_VERSION == 2
+    assert postgres_faults.schema.SCHEMA_VERSION == LATER
 
 
 def test_the_older_version_cannot_write_once_the_newer_came(
-    shared: Shared, database: str, version_2: Callable[[], None]
+    shared: Shared, database: str, later_version: Callable[[], None]
 ) -> None:
     old = Ledger.open(shared.url(database))
     head = old.append("t", ENTRY)
     old.append("t", ENTRY)
-    version_2()
+    later_version()
     with Ledger.open(shared.url(database)) as new:
         assert new.append("t", ENTRY).position == 3
         for task in ("t", "new"):
-            with pytest.raises(StoreUnavailableError, match=r"the schema is 2, the client says 1.*upgrade the older"):
+            with pytest.raises(
+                StoreUnavailableError, match=rf"the schema is {LATER}, the client says {THIS}.*upgrade the older"
+            ):
                 old.append(task, ENTRY)
         assert new.append("t", [ENTRY] * 50).position == 53
         new.verify()
@@ -127,9 +132,11 @@ def test_the_older_version_cannot_write_once_the_newer_came(
     old.close()
 
 
-def test_two_of_the_newer_version_migrate_once(shared: Shared, database: str, version_2: Callable[[], None]) -> None:
+def test_two_of_the_newer_version_migrate_once(
+    shared: Shared, database: str, later_version: Callable[[], None]
+) -> None:
     Ledger.open(shared.url(database)).close()
-    version_2()
+    later_version()
     opened: list[Any] = []
 
     def work() -> None:
@@ -151,19 +158,21 @@ def test_two_of_the_newer_version_migrate_once(shared: Shared, database: str, ve
         one.close()
 
 
-def test_a_migration_waits_for_appends_under_way(shared: Shared, database: str, version_2: Callable[[], None]) -> None:
+def test_a_migration_waits_for_appends_under_way(
+    shared: Shared, database: str, later_version: Callable[[], None]
+) -> None:
     with Ledger.open(shared.url(database)) as ledger:
         ledger.append("t", ENTRY)
         digit = partition_of(int.from_bytes(session_key(ledger.ledger_id, "t")))
     done = threading.Event()
     with shared.connect(database) as under_way:
-        under_way.execute("SET tallystick.schema = '1'")
+        under_way.execute("SET ROLE tallystick_owner")
         under_way.execute("BEGIN")
         under_way.execute(
             f"INSERT INTO tallystick.record_{digit} (session, position, record, node, criterion_before, type_before)"
             f" SELECT session, 2, record, node, 0, 0 FROM tallystick.record_{digit}"
         )
-        version_2()
+        later_version()
         migrating = threading.Thread(target=lambda: (initialise(shared.url(database)), done.set()))
         migrating.start()
         assert not done.wait(0.5)
@@ -195,7 +204,7 @@ for n in range(3):
 """
 
 
-def test_appends_and_a_migration_at_once(shared: Shared, database: str, version_2: Callable[[], None]) -> None:
+def test_appends_and_a_migration_at_once(shared: Shared, database: str, later_version: Callable[[], None]) -> None:
     """The older version writes until the step begins; nothing it acknowledged is lost, nothing comes after."""
     initialise(shared.url(database))
     old = subprocess.Popen(
@@ -204,13 +213,13 @@ def test_appends_and_a_migration_at_once(shared: Shared, database: str, version_
     assert old.stdout is not None
     for _ in range(3):
         assert old.stdout.readline() == "ready\n"
-    version_2()
+    later_version()
     with Ledger.open(shared.url(database)) as new:
         said, wrong = old.communicate(timeout=60)
         assert wrong == ""
         for line in said.splitlines():
             task, count, *words = line.split()
-            assert "schema is 2," in " ".join(words)
+            assert f"schema is {LATER}," in " ".join(words)
             assert new.head(task).position == int(count)
         assert len(said.splitlines()) == 3
         new.verify()
@@ -221,14 +230,15 @@ import sys
 from tallystick import Entry, Ledger, TallystickError
 from tallystick.stores import postgres, postgres_connection, postgres_schema, postgres_setup
 url, version = sys.argv[1], int(sys.argv[2])
-if version == 2:
+if version:
+    later = postgres_schema.SCHEMA_VERSION + 1
     tables, more = postgres_schema.tables, "CREATE TABLE tallystick.local_more (a int)"
     for module in (postgres, postgres_schema):
-        module.SCHEMA_VERSION = 2
+        module.SCHEMA_VERSION = later
     postgres_schema.tables = lambda: [*tables(), more]
-    postgres_connection._SETTINGS["tallystick.schema"] = "2"
+    postgres_connection._SETTINGS["tallystick.schema"] = str(later)
     postgres_connection._HELLO = postgres_connection._hello()
-    postgres_setup.MIGRATIONS[1] = lambda connection: connection.execute(more)
+    postgres_setup.MIGRATIONS[later - 1] = lambda connection: connection.execute(more)
 print("ready", flush=True)
 sys.stdin.readline()
 try:
@@ -242,13 +252,15 @@ except TallystickError as error:
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_both_versions_start_at_once(shared: Shared, database: str, version_2: Callable[[], None], there: bool) -> None:
+def test_both_versions_start_at_once(
+    shared: Shared, database: str, later_version: Callable[[], None], there: bool
+) -> None:
     """In processes of their own: one ledger, one migration; whom the newer one shuts out is told what to do."""
     if there:
         initialise(shared.url(database))
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", STARTS, shared.url(database), str(1 + n % 2), str(n)],
+            [sys.executable, "-c", STARTS, shared.url(database), str(n % 2), str(n)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -272,14 +284,17 @@ def test_both_versions_start_at_once(shared: Shared, database: str, version_2: C
             assert lines == [f"{n}.{count}" for count in range(20)]
         elif len(lines) < 20:
             assert lines[-1].startswith("4 ")
-            assert "schema 2, this version knows 1; upgrade" in lines[-1] or "schema is 2, the client" in lines[-1]
+            assert f"schema {LATER}, this version knows {THIS}; upgrade" in lines[-1] or (
+                f"schema is {LATER}, the client" in lines[-1]
+            )
             lines.pop()
         done.update(lines)
-    version_2()
+    later_version()
     with Ledger.open(shared.url(database)) as ledger:
         ids = [one.entry.id for one in ledger.entries("t")]
         assert len(ids) == len(set(ids))
         assert set(ids) == done
         ledger.verify()
     with shared.connect(database) as connection:
-        assert connection.execute("SELECT version FROM tallystick.migration ORDER BY 1").fetchall() == [(1,), (2,)]
+        versions = connection.execute("SELECT version FROM tallystick.migration ORDER BY 1").fetchall()
+        assert versions == [(number,) for number in range(1, LATER + 1)]

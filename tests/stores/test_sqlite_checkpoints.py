@@ -108,21 +108,6 @@ def seed(ledger: Ledger, tasks: int) -> None:
     assert all(request.error is None for request in requests)
 
 
-# --- which sessions moved
-
-
-def test_a_program_of_the_older_version_notes_what_it_moves(tmp_path: Path, signer: SignerUnderTest) -> None:
-    """One that had the file open when it was brought up to date: its statements fire the triggers, too."""
-    with Ledger.open(str(tmp_path / "ledger.db")) as ledger:
-        ledger.append("t", NOTE)
-        signer.sign(ledger)
-        (edge,) = sqlite3.connect(tmp_path / "ledger.db").execute("SELECT edge FROM state WHERE key = ''").fetchone()
-        connection = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
-        connection.execute("UPDATE state SET position = 2, at = at, edge = ? WHERE session = 1 AND key = ''", (edge,))
-        assert connection.execute("SELECT session FROM local_moved").fetchall() == [(1,)]
-        connection.close()
-
-
 def test_sessions_of_other_ledgers_are_not_in_the_map(tmp_path: Path, signer: SignerUnderTest) -> None:
     make(tmp_path / "ledger.db")
     with Ledger.open(str(tmp_path / "ledger.db")) as ledger:

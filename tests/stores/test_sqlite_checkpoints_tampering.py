@@ -228,12 +228,6 @@ def test_known_heads_inside_verified_chunks(tmp_path: Path, signer: SignerUnderT
     tamperer.close()
 
 
-def test_a_move_that_is_not_noted_is_found(case: Case) -> None:
-    assert case.edit("DELETE FROM local_moved") == (
-        "imported at position 4: the next checkpoint would leave out that it moved"
-    )
-
-
 def test_missing_tables_triggers_and_indexes_are_reported(case: Case) -> None:
     case.tamperer.connection.execute("DROP INDEX head_history_by_checkpoint")
     assert "index head_history_by_checkpoint is missing" in map(str, all_faults(case.ledger))

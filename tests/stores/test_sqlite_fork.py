@@ -212,7 +212,7 @@ def test_a_backup_under_way_is_waited_for(tmp_path: Path) -> None:
             ledger.store.backup(path + ".copy", lambda done, total: time.sleep(0.03))
         thread = threading.Thread(target=copy)
         thread.start()
-        while not os.path.exists(path + ".copy.partial"):
+        while not any(name.endswith(".partial") for name in os.listdir(os.path.dirname(path))):
             time.sleep(0.001)
         child = os.fork()
         if child == 0:

@@ -35,7 +35,6 @@ def test_a_ledger_of_schema_1_is_read_verified_and_brought_up_to_date(tmp_path: 
         heads = {one.task_id: one.head for one in ledger.tasks() if one.ledger_id == ledger.ledger_id}
         assert all_faults(ledger) == []
         assert ledger.store.log.size() == 0
-        assert ledger.store.log.pending() is None
         key = ledger.store.find("a")
         assert key is not None
         assert ledger.store.log.heads_of(key) == []
@@ -49,7 +48,7 @@ def test_a_ledger_of_schema_1_is_read_verified_and_brought_up_to_date(tmp_path: 
         assert {one.task_id: one.head for one in ledger.tasks() if one.ledger_id == ledger.ledger_id} == heads
         assert all_faults(ledger) == []
         ledger.append("a", NOTE)
-        assert [one.task_id for one in ledger.store.log.moved()] == ["a"]
+        assert [one.task_id for one in ledger.store.log.moved(1).heads] == ["a"]
 
 
 def test_what_is_brought_up_to_date_is_what_is_made_new(tmp_path: Path) -> None:

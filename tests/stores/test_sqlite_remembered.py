@@ -160,19 +160,6 @@ def test_more_sessions_and_pointers_than_are_remembered(path: Path, monkeypatch:
         ledger.verify()
 
 
-def test_heads_that_moved_are_noted_for_the_next_checkpoint(ledger: Ledger, path: Path) -> None:
-    moved = "SELECT count(*) FROM local_moved"
-    with sqlite3.connect(path) as connection:
-        connection.execute("INSERT INTO checkpoint VALUES (1, x'00', x'00', '', '')")
-        connection.execute("DELETE FROM local_moved")
-        connection.execute("INSERT INTO head_history SELECT 1, 2, position, zeroblob(32) FROM state WHERE key = ''")
-    assert connection.execute(moved).fetchone() == (0,)
-    ledger.append("t", ENTRY)
-    assert statements(ledger, ENTRY) == {"INSERT"}
-    assert connection.execute(moved).fetchone() == (1,)
-    connection.close()
-
-
 def test_threads_append_to_sessions_known_and_new(ledger: Ledger) -> None:
     """One transaction takes all there are: entries at known heads, several to one session, new pointers, keys."""
     chance = random.Random(9)

@@ -159,7 +159,7 @@ def faults(ledger: Ledger, task_id: str | None = None) -> list[str]:
 
 
 def test_every_missing_trigger_is_reported(ledger: Ledger, tamperer: Tamperer) -> None:
-    assert len(tamperer.triggers()) == 23
+    assert len(tamperer.triggers()) == 21
     for name, _ in tamperer.triggers():
         tamperer.connection.execute(f"DROP TRIGGER {name}")
         assert faults(ledger) == faults(ledger, "imported") == [f"trigger {name} is missing"]

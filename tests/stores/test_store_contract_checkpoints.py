@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from support.checkpoints import SignerUnderTest, all_faults, heads_now, map_now
-from support.contract import StoreUnderTest, naive_root
+from support.contract import SqliteUnderTest, StoreUnderTest, naive_root
 from tallystick import Entry, Ledger, TamperedError
 from tallystick.proof import headmap
+from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.headmap import key_range, map_root
-from tallystick.stores.checkpoints import checkpoints, newest, stored
+from tallystick.stores.checkpoints import StoredCheckpoint, checkpoints, newest, stored
 
 NOTE = Entry(type="note")
 
@@ -59,19 +60,24 @@ def test_every_old_map_can_be_made_again(ledger: Ledger, signer: SignerUnderTest
         assert len(list(ledger.store.log.all_heads(number))) == len(heads)
 
 
-def test_only_what_moved_is_read(ledger: Ledger, signer: SignerUnderTest) -> None:
+def test_what_moved_and_what_is_kept(ledger: Ledger, signer: SignerUnderTest) -> None:
+    log = ledger.store.log
     for n in range(10):
         ledger.append(f"t{n}", NOTE)
-    assert len(ledger.store.log.moved()) == 10
+    assert len(log.moved(0).heads) == 10
     signer.sign(ledger)
-    assert ledger.store.log.moved() == []
+    found = log.moved(1)
+    assert (found.heads, found.tasks, found.entries) == ([], 10, 20)
     ledger.append("t3", [NOTE, NOTE])
     ledger.append("t3", NOTE)
     ledger.append("new", NOTE)
-    moved = {one.task_id: (one.before and one.before[0], one.position) for one in ledger.store.log.moved()}
-    assert moved == {"t3": (1, 4), "new": (None, 1)}
+    found = log.moved(1)
+    moved = {one.task_id: (one.before and one.before[0], one.position) for one in found.heads}
+    assert (moved, found.tasks, found.entries) == ({"t3": (1, 4), "new": (None, 1)}, 10, 20)
     signer.sign(ledger)
-    assert ledger.store.log.moved() == []
+    found = log.moved(2)
+    assert (found.heads, found.tasks, found.entries) == ([], 11, 25)
+    assert signer.memory(ledger).covered(Checkpoint.parse(stored(log, 2).note.partition("\n\n")[0] + "\n")) == (11, 25)
 
 
 def test_what_moves_while_a_checkpoint_is_made_is_in_the_next_one(
@@ -81,20 +87,20 @@ def test_what_moves_while_a_checkpoint_is_made_is_in_the_next_one(
     for n in range(4):
         ledger.append(f"t{n}", NOTE)
     log: Any = ledger.store.log
-    prepare = type(log).prepare
+    add = type(log).add
 
     def append_first(*args: Any, **named: Any) -> bool:
         ledger.append("t1", NOTE)
         ledger.append("t2", [NOTE] * 3)
         ledger.append("late" + str(log.size()), NOTE)
-        return bool(prepare(*args, **named))
+        return bool(add(*args, **named))
 
     for _ in range(3):
         with monkeypatch.context() as patch:
-            patch.setattr(type(log), "prepare", append_first)
+            patch.setattr(type(log), "add", append_first)
             signer.sign(ledger)
         assert all_faults(ledger) == []
-        assert {"t1", "t2", f"late{log.size() - 1}"} <= {one.task_id for one in log.moved()}
+        assert {"t1", "t2", f"late{log.size() - 1}"} <= {one.task_id for one in log.moved(log.size()).heads}
         tasks, root = map_now(ledger)
         signer.sign(ledger)
         statement = stored(log, log.size()).statement()
@@ -188,14 +194,18 @@ def test_twins_with_one_key_make_one_log(store: StoreUnderTest, signer: SignerUn
 def test_somebody_else_was_faster(store: StoreUnderTest, ledger: Ledger, signer: SignerUnderTest) -> None:
     ledger.append("a", NOTE)
     log, other = ledger.store.log, store.open().store.log
-    moved = log.moved()
-    assert log.prepare(1, b"leaf", moved, {}, anew=True)
-    assert log.pending() == other.pending() == (1, b"leaf")
-    assert not other.prepare(1, b"other", moved, {}, anew=True)
-    assert not other.prepare(2, b"other", moved, {}, anew=True)
-    assert other.replace_pending(1, b"again")
-    assert not other.replace_pending(2, b"again")
-    assert log.pending() == (1, b"again")
+    moved = log.moved(0).heads
+    made: list[StoredCheckpoint] = []
+
+    def signed(number: int) -> StoredCheckpoint:
+        made.append(StoredCheckpoint(number, b"leaf", bytes(32), "note", "key"))
+        return made[-1]
+
+    assert log.add(1, moved, {}, anew=True, signed=lambda: signed(1))
+    for number in (1, 3):
+        assert not other.add(number, moved, {}, anew=True, signed=lambda number=number: signed(number))
+    assert len(made) == 1, "nothing is signed unless its number is the next"
+    assert (other.size(), other.read(1, 9)) == (1, made)
 
 
 def test_a_head_that_a_checkpoint_is_about_must_be_extended(
@@ -212,3 +222,63 @@ def test_a_head_that_a_checkpoint_is_about_must_be_extended(
     ledger.verify()
     with pytest.raises(TamperedError, match="was seen here"):
         ledger.verify("a", head="3:" + "00" * 32)
+
+
+def unguarded(store: StoreUnderTest) -> None:
+    """Somebody who owns the database: nothing refuses him any more."""
+    if isinstance(store, SqliteUnderTest):
+        for (name,) in store.sql("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+            store.sql(f"DROP TRIGGER {name}")
+        return
+    for (name,) in store.sql(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'tallystick'::regnamespace AND relkind = 'r'"
+    ):
+        store.sql(f"ALTER TABLE tallystick.{name} DISABLE TRIGGER ALL")
+
+
+_STANDS = "(SELECT position FROM state WHERE session = head_history.session AND key = '')"
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"UPDATE head_history SET position = {_STANDS}",
+        "UPDATE state SET position = 1, edge = (SELECT edge FROM state WHERE key = '' AND position = 1) WHERE key = ''",
+        "DELETE FROM head_history",
+        "DELETE FROM checkpoint WHERE number = 2",
+        "UPDATE checkpoint SET leaf = (SELECT leaf FROM checkpoint WHERE number = 1) WHERE number = 2",
+    ],
+)
+def test_who_writes_without_a_key_has_nothing_signed(
+    store: StoreUnderTest, ledger: Ledger, signer: SignerUnderTest, tmp_path: Path, statement: str, known: bool
+) -> None:
+    """An older state is not signed as the newest, by a key with a memory or by one that somebody vouches to."""
+    ledger.append("a", NOTE)
+    ledger.append("b", NOTE)
+    first = signer.sign(ledger)
+    ledger.append("a", NOTE)
+    second = signer.sign(ledger)
+    ledger.append("a", NOTE.replace(reason="a failing review"))
+    unguarded(store)
+    store.sql(statement)
+    by = signer if known else SignerUnderTest(tmp_path / "elsewhere")
+    for against in (second, first) if not known else (None, first, second):
+        with pytest.raises(TamperedError):
+            by.make(ledger, against=against)
+
+
+def test_tiles_and_the_index_of_tasks_decide_nothing(
+    store: StoreUnderTest, ledger: Ledger, signer: SignerUnderTest, early_tiles: None
+) -> None:
+    for n in range(40):
+        ledger.append(f"t{n}", NOTE)
+    signer.sign(ledger)
+    unguarded(store)
+    other = "UPDATE local_task SET session = (SELECT session FROM local_task ORDER BY key DESC LIMIT 1)"
+    for spoiled in ("DELETE FROM local_tile", "DELETE FROM local_task", other):
+        ledger.append("t7", NOTE)
+        store.sql(spoiled)
+        signer.sign(ledger)
+        statement = stored(ledger.store.log, ledger.store.log.size()).statement()
+        assert (statement.tasks, statement.heads) == map_now(ledger)

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from support.contract import ENTRY, Clock, StoreUnderTest, naive_head, nothing_written, refused
+from support.postgres import PostgresUnderTest
 from tallystick import (
     ConcurrencyError,
     Entry,
@@ -121,17 +122,16 @@ def test_a_key_belongs_to_one_session(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("part", ["text", "details", "output"])
-def test_after_an_erasure_the_key_returns_the_first_head_for_any_input(
-    store: StoreUnderTest, ledger: Ledger, part: str
-) -> None:
+def test_after_an_erasure_the_key_is_a_conflict_for_any_input(store: StoreUnderTest, ledger: Ledger, part: str) -> None:
+    """Nobody can tell any more whether it is the same input, and what was not recorded is never told as recorded."""
     secret = ENTRY.replace(reason="secret", output="secret", details={"x": "secret"})
     batch = [Entry(type="note"), secret, Entry(type="note")]
-    head = ledger.append("t", batch, idempotency_key="k")
+    ledger.append("t", batch, idempotency_key="k")
     kept = ledger.append("t", ENTRY, idempotency_key="kept")
     ledger.erase("t", 2, [part], reason="leaked")
     for given in (batch, secret, Entry(type="whatever")):
-        with nothing_written(store):
-            assert ledger.append("t", given, idempotency_key="k") == head
+        with refused(store, IdempotencyConflict, "'k' was used before, for what was erased since"):
+            ledger.append("t", given, idempotency_key="k")
     assert ledger.append("t", ENTRY, idempotency_key="kept") == kept
     with refused(store, IdempotencyConflict):
         ledger.append("t", secret, idempotency_key="kept")
@@ -140,6 +140,27 @@ def test_after_an_erasure_the_key_returns_the_first_head_for_any_input(
         [("k", "1", "1"), ("kept", "0", "0")],
         [("k", "True", "True"), ("kept", "False", "False")],
     )
+
+
+def test_what_a_key_stands_for_is_looked_at_where_it_is_recorded(store: StoreUnderTest, ledger: Ledger) -> None:
+    """No proof covers the index of keys: a row that points at another entry says nothing of this one."""
+    secret = ENTRY.replace(reason="secret", output="printed", details={"a": 1})
+    ledger.append("t", [secret, ENTRY, Entry(type="note"), ENTRY])
+    head = ledger.append("t", secret, idempotency_key="k")
+    assert ledger.append("t", secret, idempotency_key="k") == head
+    table = "local_idempotency"
+    if isinstance(store, PostgresUnderTest):
+        ((table,),) = store.sql(f"SELECT tableoid::regclass::text FROM {table}")
+    forge = (
+        f"INSERT INTO {table} (session, key, first, last, salt, digest) SELECT session, ?, first, ?, {{}} FROM {table}"
+    )
+    for number, last in enumerate((2, 3, 4, 6, 0, -1, 1 << 40)):
+        store.sql(f"{forge.format('salt, digest')} WHERE key = 'k'", (f"forged {number}", last))
+        with refused(store, IdempotencyConflict, f"'forged {number}' was used before, and what is recorded"):
+            ledger.append("t", secret, idempotency_key=f"forged {number}")
+    store.sql(f"{forge.format('NULL, NULL')} WHERE key = 'k'", ("without", 5))
+    with refused(store, IdempotencyConflict, "'without' was used before, for what was erased since"):
+        ledger.append("t", secret, idempotency_key="without")
 
 
 @pytest.mark.parametrize("key", ["", "\0", "a\0", "x" * 513, "é" * 257, "\ud800", 5, b"k"])

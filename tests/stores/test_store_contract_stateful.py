@@ -113,7 +113,7 @@ class StoreMachine(RuleBasedStateMachine):
         call: dict[str, Any] = {"expected_position": expected, "idempotency_key": key}
         if key in model.keys:
             given, head, _ = model.keys[key]
-            if given is not None and given != entries:
+            if given is None or given != entries:  # None: what it stood for was erased
                 with pytest.raises(IdempotencyConflict):
                     self.ledger.append(task, entries, **call)
             else:
@@ -134,7 +134,11 @@ class StoreMachine(RuleBasedStateMachine):
         used = [(task, key) for task, model in self.models.items() for key in model.keys]
         task, key = data.draw(st.sampled_from(used))
         given, head, _ = self.models[task].keys[key]
-        assert self.ledger.append(task, given or [Entry(type="any")], idempotency_key=key) == head
+        if given is None:
+            with pytest.raises(IdempotencyConflict):
+                self.ledger.append(task, Entry(type="any"), idempotency_key=key)
+        else:
+            assert self.ledger.append(task, given, idempotency_key=key) == head
 
     @precondition(lambda self: any(model.entries for model in self.models.values()))
     @rule(data=st.data(), part=st.sampled_from(["text", "details", "output"]))

@@ -54,7 +54,7 @@ def test_a_retired_key_signs_nothing_more(ledger: Ledger, signer: SignerUnderTes
     with pytest.raises(InputError, match="the key k retired at checkpoint 2, and signs none after it"):
         signer.make(ledger)
     assert ledger.store.log.size() == 2
-    assert ledger.store.log.pending() is None
+    assert signer.memory(ledger).pending() is None
 
 
 def test_which_key_is_chosen(ledger: Ledger, signer: SignerUnderTest, tmp_path: Path) -> None:

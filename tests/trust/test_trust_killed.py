@@ -161,7 +161,8 @@ def test_killed_at_any_step(tmp_path: Path, storm: bool, case: str) -> None:
         except TamperedError:
             pass
     assert killed > 15
-    assert bool(free) == (case != "epoch")
+    # After an epoch was to begin only that is signed which the key was about to sign.
+    assert free or case == "epoch"
 
 
 def go_on(scene: Scene, witness: Witness, *, new_epoch: bool) -> None:
@@ -246,11 +247,11 @@ def test_an_error_while_others_sign_is_one_of_ours(path: Path, signer: SignerUnd
     with Ledger.open(str(path)) as ledger:
         ledger.append("a", NOTE)
         log: Any = ledger.store.log
-        real = type(log).prepare
+        real = type(log).add
         try:
-            type(log).prepare = lambda *_, **__: False
+            type(log).add = lambda *_, **__: False
             with pytest.raises(TallystickError, match="others make checkpoints all the time"):
                 signer.make(ledger)
         finally:
-            type(log).prepare = real
+            type(log).add = real
         assert signer.sign(ledger).size == 1

@@ -13,6 +13,7 @@ from tallystick import Entry, InputError, Ledger, TamperedError
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.stores.checkpoints import stored
 from tallystick.trust.against import faults_against
+from tallystick.trust.signer import UnknownHistoryError
 
 NOTE = Entry(type="note")
 
@@ -62,7 +63,7 @@ def test_after_a_restore_the_key_refuses_and_says_why(
         assert caught.value.exit_code == 3
         ledger.append("a", NOTE)
     assert ledger.store.log.size() == 1
-    assert ledger.store.log.pending() is None
+    assert signer.memory(ledger).pending() is None
 
 
 def test_the_log_may_grow_past_it_by_another_key(
@@ -171,16 +172,23 @@ def test_others_take_a_new_epoch_over_only_if_they_are_told_to(
     assert all_faults(ledger) == []
 
 
-def test_a_key_that_missed_an_epoch_it_can_follow_goes_on(path: Path, signer: SignerUnderTest, tmp_path: Path) -> None:
-    """The log before the epoch is what it signed, so nothing is lost to it."""
+def test_a_key_that_missed_an_epoch_follows_if_somebody_vouches_for_it(
+    path: Path, signer: SignerUnderTest, tmp_path: Path
+) -> None:
+    """Anybody who can write to the ledger can begin an epoch in it: a key believes only what it was told."""
     other = SignerUnderTest(tmp_path / "elsewhere")
     with Ledger.open(str(path)) as ledger:
         ledger.append("a", NOTE)
         known = signer.sign(ledger)
         ledger.append("a", NOTE)
-        other.sign(ledger, new_epoch=True, against=known.replace(size=5))
+        began = other.sign(ledger, new_epoch=True, against=known.replace(size=5))
+        ledger.append("a", NOTE)
+        with pytest.raises(UnknownHistoryError, match="checkpoint 2 began epoch 2, and the key k was not told of it"):
+            signer.make(ledger)
+        assert signer.sign(ledger, against=began).origin == f"{known.origin}/2"
         ledger.append("a", NOTE)
         assert signer.sign(ledger).origin == f"{known.origin}/2"
+        assert all_faults(ledger) == []
 
 
 def test_two_copies_are_not_both_signed(path: Path, signer: SignerUnderTest, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tallystick.agents.hook_script import (
     without_block,
 )
 from tallystick.errors import InputError, StoreUnavailableError, TallystickError
+from tallystick.files import write_whole
 from tallystick.model.frozen import Frozen, set_once
 
 TYPE_CHECKING = False
@@ -233,12 +234,4 @@ def _mode(path: str) -> int:
 
 def _write(path: str, text: str, mode: int) -> None:
     """Write the file complete or not at all: git may run the hook at any moment."""
-    partial = f"{path}.notch-{os.getpid()}"
-    try:
-        with open(partial, "wb") as file:
-            file.write(text.encode("utf-8", "surrogateescape"))
-        os.chmod(partial, mode)
-        os.replace(partial, path)
-    finally:
-        if os.path.exists(partial):
-            os.unlink(partial)
+    write_whole(path, [text.encode("utf-8", "surrogateescape")], mode=mode, exact=True)

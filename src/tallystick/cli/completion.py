@@ -91,7 +91,7 @@ def _completion(options: argparse.Namespace) -> int:
 def _tasks(options: argparse.Namespace) -> Iterator[str]:
     from tallystick.cli.context import open_ledger
 
-    with open_ledger(options) as ledger:
+    with open_ledger(options, settle=False) as ledger:
         yield from dict.fromkeys(state.task_id for state in ledger.tasks())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tallystick.errors import InputError, NotFoundError
+from tallystick.errors import InputError, NotFoundError, TallystickError
 from tallystick.ledger import Ledger
 from tallystick.location import VARIABLE, current_branch, find_ledger, place_for_new, sqlite_path
 from tallystick.model.ids import require_id
@@ -18,15 +18,62 @@ if TYPE_CHECKING:
 BRANCH_VARIABLES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
 
 
-def open_ledger(options: argparse.Namespace, *, write: bool = False, judge: bool = False) -> Ledger:
+FINISHED_AT_ONCE = 64 << 20
+"""Up to this many bytes of a ledger any command that writes finishes an interrupted erasure, in under a second."""
+
+
+def open_ledger(
+    options: argparse.Namespace, *, write: bool = False, judge: bool = False, settle: bool = True
+) -> Ledger:
     """The ledger that the options name. Commands that write make it if there is none; others never do.
 
-    `judge`: a verdict depends on it. Raises InputError for a ledger to write to or to judge by that a commit could have
-    brought; commands that only read open any.
+    `judge`: a verdict depends on it. `settle`: see `settle_erasures`. Raises InputError for a ledger to write to or to
+    judge by that a commit could have brought; commands that only read open any.
     """
     if write or judge:
         require_own_place(options)
-    return Ledger.open(options.ledger, create=write, read_only=not write)
+    ledger = Ledger.open(options.ledger, create=write, read_only=not write)
+    if settle:
+        settle_erasures(ledger)
+    return ledger
+
+
+def settle_erasures(ledger: Ledger) -> None:
+    """Finish what an interrupted erasure left over; where that takes long, or nothing may be written, tell the user."""
+    try:
+        unfinished = ledger.unfinished_erasures()
+    except TallystickError:  # damaged: whatever the command reads of it says so
+        return
+    if not unfinished:
+        return
+    if not ledger.store.read_only and os.path.getsize(ledger_file(ledger)) <= FINISHED_AT_ONCE:
+        try:
+            ledger.finish_erasures(patience=0)
+        except TallystickError:
+            pass
+        else:
+            return
+    import sys
+
+    print(f"notch: {told_unfinished(unfinished)}", file=sys.stderr)
+
+
+def told_unfinished(unfinished: list[tuple[str, int]]) -> str:
+    """What to tell of erasures that are not finished, and what to do."""
+    from tallystick.model.text import printable
+
+    (task_id, position), more = unfinished[0], len(unfinished) - 1
+    which = f"{printable(task_id)} #{position}" + (f" (and {more} more)" if more else "")
+    return (
+        f"an erasure is not finished: what {which} erased may still be in the ledger's file or its log;"
+        " notch erase --finish completes it"
+    )
+
+
+def ledger_file(ledger: Ledger) -> str:
+    """The file that the ledger is kept in; empty for a store that is no file."""
+    files: list[str] = getattr(ledger.store, "files", list)()
+    return files[0] if files else ""
 
 
 def require_own_place(options: argparse.Namespace) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from tallystick.cli.context import open_ledger
-from tallystick.cli.files import read_file, write_new
+from tallystick.cli.context import open_ledger, settle_erasures
+from tallystick.cli.files import read_file, write_output
 from tallystick.cli.parser import Command
 from tallystick.cli.terminal import Progress, print_json
 from tallystick.errors import InputError
@@ -72,7 +72,9 @@ def _import_bundles(options: argparse.Namespace) -> int:
     _require_alone(options)
     stores = [open_for_import(path) for path in options.files]
     with open_ledger(options, write=True) as ledger:
-        return _say_kept([import_bundle(store, ledger) for store in stores], options)
+        kept = [import_bundle(store, ledger) for store in stores]
+        settle_erasures(ledger)  # of parts that were kept before, and that a longer history says were erased
+        return _say_kept(kept, options)
 
 
 def _say_kept(kept: list[dict[str, object]], options: argparse.Namespace) -> int:
@@ -151,7 +153,7 @@ def _export(options: argparse.Namespace) -> int:
     with open_ledger(options) as ledger:
         pieces = _pieces(ledger, options)
         if options.to and options.to != "-":
-            write_new(options.to, pieces)
+            write_output(options.to, pieces, options)
             return 0
         sys.stdout.flush()
         for piece in pieces:

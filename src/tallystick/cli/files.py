@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 
-from tallystick.errors import InputError, NotFoundError, StoreUnavailableError
+from tallystick.errors import InputError
+from tallystick.files import PRIVATE, read_plain, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable
 
     from tallystick.ledger import Ledger
@@ -19,41 +21,27 @@ def read_file(path: str, ledger: Ledger | None = None) -> bytes:
     Opening and closing those in this process would drop SQLite's locks.
     """
     if ledger is not None:
-        refuse_own_file(path, ledger)
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        raise NotFoundError("no such file", where=path) from None
-    except IsADirectoryError:
-        raise InputError("this is a folder, not a file", where=path) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=path) from None
+        _refuse(path, getattr(ledger.store, "files", list)(), "this is the open ledger itself")
+    return read_plain(path)
 
 
-def refuse_own_file(path: str, ledger: Ledger) -> None:
-    """Raises InputError where `path` is one of the files that the open ledger is kept in."""
-    for own in getattr(ledger.store, "files", list)():
+def write_output(path: str, pieces: Iterable[bytes], options: argparse.Namespace, *, mode: int = PRIVATE) -> None:
+    """Write what a command puts out into a file: complete or not at all, durable, for this user alone.
+
+    A file that is there keeps its mode. Raises StoreUnavailableError where it cannot be written, InputError where it
+    is one of the ledger's own files.
+    """
+    from tallystick.cli.context import ledger_files
+
+    _refuse(path, ledger_files(options), "this is the ledger itself")
+    write_whole(path, pieces, mode=mode)
+
+
+def _refuse(path: str, files: Iterable[str], what: str) -> None:
+    for own in files:
         try:
-            if os.path.samefile(path, own):
-                raise InputError("this is the open ledger itself", where=path, advice="name another file")
+            same = os.path.samefile(path, own)
         except OSError:
             continue
-
-
-def write_new(path: str, pieces: Iterable[bytes]) -> None:
-    """Write a file complete or not at all; an existing one is replaced only by a complete one.
-
-    Raises StoreUnavailableError where it cannot be written.
-    """
-    partial = f"{path}.partial"
-    try:
-        with open(partial, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-        os.replace(partial, path)
-    except OSError as error:
-        raise StoreUnavailableError(f"cannot be written: {error.strerror}", where=path) from None
-    finally:
-        if os.path.exists(partial):
-            os.unlink(partial)
+        if same:
+            raise InputError(what, where=path, advice="name another file")

@@ -61,7 +61,7 @@ def open_case(
             pending.discard()
             plan.discard()
             raise
-    return Case(
+    case = Case(
         ledger,
         workspace,
         task_id,
@@ -73,6 +73,21 @@ def open_case(
         command=_called(options),
         runs=runs,
     )
+    _tell_unread()
+    return case
+
+
+def _tell_unread() -> None:
+    """Say which other tasks could not be looked at: a file that their runs left then counts as content."""
+    from tallystick.gate.products import unread
+    from tallystick.model.text import printable
+
+    for task_id, why in unread().items():
+        print(
+            f"notch: what runs of {printable(task_id)} left in the tree is not known, since its history cannot be read"
+            f" ({printable(why)}); notch verify {shlex.quote(printable(task_id))}",
+            file=sys.stderr,
+        )
 
 
 def _called(options: argparse.Namespace) -> str:

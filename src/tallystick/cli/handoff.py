@@ -45,9 +45,9 @@ def _handoff(options: argparse.Namespace) -> int:
         handoff = Handoff(case, verdict, at=verdict.at if verdict else now())
         text = _drawn(handoff, options)
     if options.to and options.to != "-":
-        from tallystick.cli.files import write_new
+        from tallystick.cli.files import write_output
 
-        write_new(options.to, [text.encode()])
+        write_output(options.to, [text.encode()], options)
     else:
         sys.stdout.write(text)
     return TamperedError.exit_code if handoff.tampered else 0

@@ -33,10 +33,10 @@ def _init(options: argparse.Namespace) -> int:
     plan = os.path.join(root, PLAN)
     written = not options.no_plan and not os.path.exists(plan)
     if written:
-        from tallystick.cli.files import write_new
+        from tallystick.files import PUBLIC, write_whole
         from tallystick.gate.detect import first_plan
 
-        write_new(plan, [first_plan(root, os.urandom(16).hex()).encode()])
+        write_whole(plan, [first_plan(root, os.urandom(16).hex()).encode()], mode=PUBLIC)
     if options.json:
         print_json({"ledger_id": ledger_id, "url": url, "plan": plan if written else None})
         return 0

@@ -207,9 +207,9 @@ def _artifact(options: argparse.Namespace) -> int:
     with open_ledger(options) as ledger:
         output = ledger.output(task_id, position_of(ledger, task_id, options.entry))
     if options.to and options.to != "-":
-        from tallystick.cli.files import write_new
+        from tallystick.cli.files import write_output
 
-        write_new(options.to, [output])
+        write_output(options.to, [output], options)
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(output)

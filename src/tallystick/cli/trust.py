@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
-from tallystick.cli.against import GIT, add_against, keys_of_base, read_against
+from tallystick.cli.against import GIT, keys_of_base, read_against
 from tallystick.cli.context import require_own_place
 from tallystick.cli.judging import base_rules, require_reviewed, reviewed_base
 from tallystick.cli.parser import Command
 from tallystick.cli.terminal import print_json, table
-from tallystick.errors import InputError, StoreUnavailableError
+from tallystick.errors import InputError, StoreUnavailableError, TamperedError
 from tallystick.ledger import Ledger
 from tallystick.model.text import printable
 
@@ -143,7 +143,18 @@ def _checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
         "--to", metavar="git|FILE|-", default="-", help="where the note goes: a git note, a file, standard output"
     )
     parser.add_argument("--key", metavar="NAME", help="the key to sign with, where there are several")
-    add_against(parser, "a checkpoint that you vouch for: this ledger must extend it")
+    parser.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="git|FILE|-",
+        help="a checkpoint that you vouch for: this ledger must extend it (repeatable: each of them)",
+    )
+    parser.add_argument(
+        "--trust-note",
+        action="store_true",
+        help="--against git: also if nobody whom the plan on the base trusts signed the note",
+    )
     parser.add_argument(
         "--new-epoch",
         action="store_true",
@@ -174,6 +185,7 @@ MOST_CHECKPOINTS = 2**53 - 1
 
 
 def _checkpoint(options: argparse.Namespace) -> int:
+    from tallystick.cli.context import settle_erasures
     from tallystick.stores.checkpoints import NoLog
     from tallystick.trust.keys import KeyFolder
     from tallystick.trust.memory import Memory
@@ -182,11 +194,12 @@ def _checkpoint(options: argparse.Namespace) -> int:
     require_own_place(options)
     require_reviewed(reviewed_base(options))
     with Ledger.open(options.ledger, create=False) as ledger:
+        settle_erasures(ledger)
         if isinstance(ledger.store.log, NoLog):
             raise StoreUnavailableError("a bundle is never written to", where=ledger.url, advice="name a ledger")
         key = required_key(options.key, ledger)
-        given = _vouched_for(options, ledger, key) if options.against else None
         memory = Memory(KeyFolder(os.environ), key, ledger.ledger_id)
+        given = _vouched_for(options, ledger, key, memory)
         if options.every is not None:
             return _sequence(options, ledger, key, memory, given)
         made = sign_checkpoint(ledger, key, memory, against=given, new_epoch=options.new_epoch)
@@ -205,23 +218,59 @@ def _checkpoint(options: argparse.Namespace) -> int:
     return 0
 
 
-def _vouched_for(options: argparse.Namespace, ledger: Ledger, key: Key) -> Checkpoint:
-    """The checkpoint that the ledger must extend: for one in a file, whoever names it vouches.
+def _vouched_for(options: argparse.Namespace, ledger: Ledger, key: Key, memory: Memory) -> Checkpoint | None:
+    """The newest of the checkpoints that the ledger must extend; None if none is named, or it is the first of all.
 
-    One in git notes is anybody's who can push, so somebody who is trusted must have signed it.
+    Raises TamperedError if the ledger does not extend one of them, or if the notes end before one that was kept.
     """
-    if options.against != GIT:
-        return read_against(options.against, ledger).checkpoint
+    from tallystick.exchange.git_notes import REF
+    from tallystick.stores.checkpoints import epoch_of
+    from tallystick.trust.signer import require_extends
+
+    kept = [read_against(one, ledger).checkpoint for one in options.against if one != GIT]
+    noted = _vouched_for_by_notes(options, ledger, key) if GIT in options.against else None
+    given = [*kept, noted] if noted is not None else kept
+    ranked = {(epoch_of(one.origin, ledger.ledger_id), one.size): one for one in given}
+    newest = ranked[max(ranked)] if ranked else None
+    if GIT in options.against and newest is not None and newest != noted:
+        ends = f"end with checkpoint {noted.size}" if noted is not None else "hold none"
+        raise TamperedError(
+            f"the notes {ends}, and checkpoint {newest.size} was kept: they were rolled back, or never fetched",
+            where=REF,
+            advice=f"git fetch origin {REF}:{REF}, without + and --force",
+        )
+    require_extends(ledger, given)
+    if GIT in options.against and not kept and memory.last() is None and memory.pending() is None:
+        _say(
+            "the key has no memory here, and only the notes say what it signed: whoever can roll back both them and the"
+            " ledger has it sign a number twice; name the checkpoint of the last run too: --against FILE"
+        )
+    return newest
+
+
+def _vouched_for_by_notes(options: argparse.Namespace, ledger: Ledger, key: Key) -> Checkpoint | None:
+    """The newest checkpoint in the git notes that somebody signed who is trusted; None for a ledger without any.
+
+    Whoever can push can put one there.
+    """
+    from tallystick.exchange.git_notes import REF, notes_by_age
     from tallystick.stores.checkpoints import origin_of
     from tallystick.trust.against import AnyOf, Trusted
+    from tallystick.workspace import Workspace
 
+    if not ledger.store.log.size() and not notes_by_age(Workspace.find(os.getcwd()), ledger.ledger_id):
+        return None
     own = [Trusted(key.verifier(origin_of(ledger.ledger_id)))]
     base = keys_of_base(base_rules(options))
     if base is not None:
-        return read_against(options.against, ledger, AnyOf(own, base)).checkpoint
-    found = read_against(options.against, ledger, own, needed=False)
-    if not found.signers:
-        _say("the note was signed by another key, and no [keys] on the base say whether that is trusted")
+        return read_against(GIT, ledger, AnyOf(own, base)).checkpoint
+    found = read_against(GIT, ledger, own, needed=False)
+    if not found.signers and not options.trust_note:
+        raise InputError(
+            f"another key signed checkpoint {found.checkpoint.size} in the notes, and no [keys] on the base trust it",
+            where=REF,
+            advice="name its key in [keys] of the plan on the base, or vouch for the note yourself: --trust-note",
+        )
     return found.checkpoint
 
 
@@ -257,9 +306,10 @@ def _deliver(options: argparse.Namespace, note: str) -> None:
 
         _say(write_note(Workspace.find(os.getcwd()), note))
     elif options.to != "-":
-        from tallystick.cli.files import write_new
+        from tallystick.cli.files import write_output
+        from tallystick.files import PUBLIC
 
-        write_new(options.to, [note.encode()])
+        write_output(options.to, [note.encode()], options, mode=PUBLIC)
 
 
 def _say(word: str) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
+import stat
+import sys
 
-from tallystick.cli.context import open_ledger
+from tallystick.cli.context import ledger_file, open_ledger, told_unfinished
 from tallystick.cli.parser import Command, Once
 from tallystick.cli.terminal import Progress, paint, print_json
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TamperedError
@@ -91,12 +94,13 @@ def _verify_named(options: argparse.Namespace) -> int:
     sessions: list[Verified] = []
     faults: list[Fault] = []
     progress = Progress("verifying")
-    with open_ledger(options) as ledger:
+    with open_ledger(options, settle=False) as ledger:
         if options.against and isinstance(ledger.store.log, NoLog):
             raise InputError(
                 "a bundle keeps no log of checkpoints", where=ledger.url, advice=_NOT_OF_BUNDLES["against"]
             )
         against = _read_against(options, ledger) if options.against else None
+        unfinished, readable = _unfinished(ledger), _readable_by_others(ledger)
         for found in _inspect(ledger, options, progress, against):
             if isinstance(found, Fault):
                 faults.append(found)
@@ -104,14 +108,39 @@ def _verify_named(options: argparse.Namespace) -> int:
                 sessions.append(found)
     progress.end()
     if options.json:
-        print_json(_json(sessions, faults) | ({"against": _against_json(against)} if against else {}))
+        left = [{"task_id": task_id, "position": position} for task_id, position in unfinished]
+        document = _json(sessions, faults) | ({"unfinished_erasures": left} if left else {})
+        print_json(document | ({"against": _against_json(against)} if against else {}))
     else:
         _print(sessions, faults)
+        if unfinished:
+            print(f"UNFINISHED  {told_unfinished(unfinished)}")
         if against is not None and not faults:
             _print_against(against)
+    if readable:
+        print(f"notch: {readable}", file=sys.stderr)
     if faults or any(one.faults for one in sessions):
         return TamperedError.exit_code
     return StoreUnavailableError.exit_code if any(one.closed for one in sessions) else 0
+
+
+def _unfinished(ledger: Ledger) -> list[tuple[str, int]]:
+    try:
+        return ledger.unfinished_erasures()
+    except TamperedError:  # the damage is told with the rest
+        return []
+
+
+def _readable_by_others(ledger: Ledger) -> str:
+    """A word of advice if other users of the machine may read the ledger's file; empty otherwise."""
+    path = ledger_file(ledger)
+    mode = stat.S_IMODE(os.stat(path).st_mode) if path else 0
+    if not mode & (stat.S_IRGRP | stat.S_IROTH):
+        return ""
+    return (
+        f"others can read this ledger, and the output of commands that is in it (its mode is {mode:o});"
+        f" chmod 600 {shlex.quote(path)}, unless it is shared on purpose"
+    )
 
 
 _NOT_OF_BUNDLES = {

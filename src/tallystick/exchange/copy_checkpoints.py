@@ -1,16 +1,13 @@
-"""The log of checkpoints, copied behind the sessions that it is about: every leaf, head map and note as it was.
-
-What was prepared and not signed yet goes along: its key may remember that it was about to sign it.
-"""
+"""The log of checkpoints, copied behind the sessions that it is about: every leaf, head map and note as it was."""
 
 from __future__ import annotations
 
 from tallystick.errors import TamperedError
 from tallystick.proof.merkle import read_root
 from tallystick.recorded import StoredTree
-from tallystick.stores.checkpoints import LogTree, MovedHead, decode_leaf, newest, stored
+from tallystick.stores.checkpoints import LogTree, MovedHead, newest, stored
 from tallystick.stores.copying import elsewhere
-from tallystick.stores.headmaps import heads_as_of, next_map
+from tallystick.stores.headmaps import next_map
 from tallystick.stores.log_faults import log_faults
 
 TYPE_CHECKING = False
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 
     from tallystick.proof.checkpoint import CheckpointLeaf
     from tallystick.stores.base import Store
-    from tallystick.stores.checkpoints import Change
+    from tallystick.stores.checkpoints import Change, StoredCheckpoint
 
 
 class LogCopy:
@@ -30,8 +27,6 @@ class LogCopy:
         self._target = target
         self.size = source.log.size()
         """How many there are."""
-        pending = source.log.pending()
-        self._pending = pending if pending is not None and pending[0] == self.size + 1 else None
 
     def check(self) -> None:
         """Verify what is to be copied, and that the target has no other history. Raises TamperedError."""
@@ -52,33 +47,19 @@ class LogCopy:
 
     def run(self) -> int:
         """Copy the checkpoints that the target has not; returns how many. Raises TamperedError, CheckFailedError."""
-        log, have = self._target.log, self._target.log.size()
+        have = self._target.log.size()
         changes = _by_checkpoint(self._source.log.changes(have))
         for number in range(have + 1, self.size + 1):
-            checkpoint = stored(self._source.log, number)
-            self._prepare(number, checkpoint.leaf, next(changes, []))
-            if not log.finish(checkpoint):
-                raise elsewhere(f"checkpoint {number}")
-        if self._pending is not None and log.size() == self.size:
-            self._prepare(*self._pending, next(changes, []))
+            self._copy(stored(self._source.log, number), next(changes, []))
         return max(self.size - have, 0)
 
-    def _prepare(self, number: int, leaf: bytes, changes: list[Change]) -> None:
-        """Have the target prepare the checkpoint, unless it did so before it was interrupted."""
-        log, statement = self._target.log, decode_leaf(number, leaf)
-        pending = log.pending()
-        if pending is not None:
-            if pending[0] != number:
-                raise elsewhere(f"checkpoint {number}")
-            heads_as_of(log, number, statement)
-            if pending[1] != leaf and not log.replace_pending(number, leaf):
-                raise elsewhere(f"checkpoint {number}")
-            return
+    def _copy(self, checkpoint: StoredCheckpoint, changes: list[Change]) -> None:
+        log, number = self._target.log, checkpoint.number
         moved = [self._moved(number, change) for change in changes if change[0] == number]
         last = newest(log)
         found = next_map(log, last.statement() if last else None, number - 1, moved)
-        self._require_map(number, statement, found.root, found.tasks)
-        if not log.prepare(number, leaf, moved, found.tiles, anew=found.anew):
+        self._require_map(number, checkpoint.statement(), found.root, found.tasks)
+        if not log.add(number, moved, found.tiles, anew=found.anew, signed=lambda: checkpoint):
             raise elsewhere(f"checkpoint {number}")
 
     def _moved(self, number: int, change: Change) -> MovedHead:

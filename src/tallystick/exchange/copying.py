@@ -82,6 +82,8 @@ def copy(
         log.check()
     copying.run(wanted)
     checkpoints = log.run() if log is not None else 0
+    if target.unfinished_erasures():
+        target.finish_erasures()
     return Copied(target.ledger_id, copying.sessions, copying.moved, copying.done, checkpoints)
 
 

@@ -10,7 +10,8 @@ import json
 import os
 from hashlib import sha256
 
-from tallystick.errors import NotFoundError
+from tallystick.errors import InputError, NotFoundError, StoreUnavailableError
+from tallystick.files import make_folder, open_plain, write_whole
 from tallystick.pipeline import may_be_ci, pipeline_of, says_ci
 from tallystick.stores.base import Head
 
@@ -51,10 +52,10 @@ class SeenHeads:
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            with open(self._path, "rb") as file:
+            with open(open_plain(self._path), "rb") as file:
                 tasks = json.load(file)["tasks"]
             return {str(task): dict(seen) for task, seen in tasks.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return {}
 
     @property
@@ -98,7 +99,7 @@ class SeenHeads:
         if not self._path:
             return
         try:
-            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            make_folder(os.path.dirname(self._path))
             with _Lock(f"{self._path}.lock"):
                 self._tasks = self._read()
                 known = self.seen(task_id)
@@ -106,14 +107,13 @@ class SeenHeads:
                     return
                 self._tasks[task_id] = {"ledger_id": ledger.ledger_id, "position": head.position, "root": head.root}
                 self._write()
-        except OSError:
+        except (OSError, StoreUnavailableError):
             return
 
     def _write(self) -> None:
-        partial = f"{self._path}.{os.getpid()}"
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump({"ledger": self._place, "tasks": self._tasks}, file)
-        os.replace(partial, self._path)
+        document = json.dumps({"ledger": self._place, "tasks": self._tasks})
+        # Not synced: what a loss of power takes from it is a reminder, and every gate would wait for the disk.
+        write_whole(self._path, [document.encode("utf-8", "surrogateescape")], exact=True, durable=False)
 
     def forget(self) -> None:
         """What was seen no longer counts: the user knows why the history is another."""

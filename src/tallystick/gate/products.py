@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tallystick.capture.products import Products
+from tallystick.errors import TallystickError
 from tallystick.gate.evidence import products_of
 from tallystick.gate.history import SessionHistory
 from tallystick.workspace.paths import path_bytes
@@ -50,12 +51,30 @@ def known_products(
         unknown |= snapshot.untracked() - left
     if not unknown:
         return Products(own)
-    elsewhere = products_of(_others(ledger, evidence.task_id), evidence.provenance)
-    shared = {path: blobs for path, blobs in elsewhere.items() if path_bytes(path) in unknown and path not in guarded}
-    return Products(own, shared)
+    elsewhere: dict[str, frozenset[str]] = {}
+    for found in _of_others(ledger, evidence):
+        for path, blobs in found.items():
+            if path_bytes(path) in unknown and path not in guarded:
+                elsewhere[path] = elsewhere.get(path, frozenset()) | blobs
+    return Products(own, elsewhere)
 
 
-def _others(ledger: Ledger, task_id: str) -> Iterator[SessionHistory]:
+def _of_others(ledger: Ledger, evidence: OwnProducts) -> Iterator[dict[str, frozenset[str]]]:
+    """What the runs of each other task left. One that cannot be read costs what its own runs left, and no verdict."""
     for key in ledger.store.newest_sessions(SESSIONS):
-        if key.ledger_id == ledger.ledger_id and key.task_id != task_id:
-            yield SessionHistory(ledger, key, window=ENTRIES)
+        if key.ledger_id != ledger.ledger_id or key.task_id == evidence.task_id:
+            continue
+        try:
+            yield products_of([SessionHistory(ledger, key, window=ENTRIES)], evidence.provenance)
+        except TallystickError as error:
+            _unread[key.task_id] = str(error)
+
+
+_unread: dict[str, str] = {}
+
+
+def unread() -> dict[str, str]:
+    """The other tasks whose sessions could not be read in this process, and why; each is told once."""
+    told = dict(_unread)
+    _unread.clear()
+    return told

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 ROLES = ("attest", "checkpoint", "approve", "witness", "member")
 """What a key or quorum can be trusted for; `member`: for nothing alone, only in a quorum."""
-OLDER_CHECKPOINTS = 64
-"""How many checkpoints before a key retired are looked at for one that a trusted key signed."""
+LATER_CHECKPOINTS = 64
+"""How many of the newest checkpoints are looked at for one that a trusted key signed."""
 
 
 class TrustedKey(Frozen):
@@ -135,9 +135,10 @@ class TrustedKeys:
     def covered(self, store: Store, session: SessionKey, key: TrustedKey) -> int:
         """Up to which position of one of the store's own sessions a key that retired counts; 0 for none of it.
 
-        It is the head that the newest checkpoint up to its last one is about, once a trusted key is known to have
-        signed that: whatever time an entry claims does not matter. Raises TamperedError where the session is not
-        the one that the checkpoint is about.
+        It is the head that the last checkpoint of the key's range is about, in a log that a trusted key signed which
+        did not retire: whoever stole a retired key can sign the numbers of its range again, over another history.
+        Whatever time an entry claims does not matter. Raises TamperedError if the session is not the one that the
+        checkpoint is about.
         """
         from tallystick.stores.checkpoints import origin_of
 
@@ -145,36 +146,48 @@ class TrustedKeys:
             return 0
         if key.verifier().name != origin_of(store.ledger_id):
             return 0
-        last = min(key.until, store.log.size())
-        for number in range(last, max(last - OLDER_CHECKPOINTS, 0), -1):
-            position = self._covered_by(store, session, number)
-            if position is not None:
-                return position
+        size = store.log.size()
+        last = min(key.until, size)
+        for number in range(size, max(size - LATER_CHECKPOINTS, last, 0), -1) if last else ():
+            if self._holds(store, number):
+                return self._covered_by(store, session, last, number)
         return 0
 
-    def _covered_by(self, store: Store, session: SessionKey, number: int) -> int | None:
-        """The position that checkpoint `number` is about; None where nobody signed it who is trusted."""
+    def _holds(self, store: Store, number: int) -> bool:
+        """Whether a trusted key that did not retire before it signed the log at that checkpoint."""
         from tallystick.proof.checkpoint import Checkpoint
         from tallystick.proof.merkle import read_root
         from tallystick.proof.note import SignedNote
-        from tallystick.recorded import StoredTree
-        from tallystick.stores.checkpoints import head_proof, stored
+        from tallystick.stores.checkpoints import LogTree, stored
 
-        note = SignedNote.parse(stored(store.log, number).note)
-        checkpoint = Checkpoint.parse(note.text)
         try:
+            note = SignedNote.parse(stored(store.log, number).note)
+            checkpoint = Checkpoint.parse(note.text)
             self.check(note, checkpoint, store.ledger_id)
-        except CheckFailedError:
-            return None
+        except (CheckFailedError, InputError):
+            return False
+        return (checkpoint.size, checkpoint.root) == (number, read_root(number, LogTree(store.log)))
+
+    def _covered_by(self, store: Store, session: SessionKey, last: int, later: int) -> int:
+        """The position that checkpoint `last` is about, as the log has it that checkpoint `later` is about."""
+        from tallystick.proof.headmap import map_key
+        from tallystick.proof.merkle import inclusion_proof, leaf_hash, read_root, root_from_inclusion
+        from tallystick.recorded import StoredTree
+        from tallystick.stores.checkpoints import LogTree, stored
+        from tallystick.stores.headmaps import prove_head
+
+        tree, checkpoint = LogTree(store.log), stored(store.log, last)
         try:
-            proof = head_proof(store, session.task_id, number)
-            proof.verify()
-            position = proof.position or 0
-            if position and read_root(position + 1, StoredTree(store, session)) != proof.root:
+            path = inclusion_proof(last - 1, later, tree)
+            if root_from_inclusion(leaf_hash(checkpoint.leaf), last - 1, later, path) != read_root(later, tree):
+                raise CheckFailedError("another leaf")
+            head, _ = prove_head(store.log, checkpoint, map_key(session.task_id), newest=False)
+            position, root = head or (0, b"")
+            if position and read_root(position + 1, StoredTree(store, session)) != root:
                 raise CheckFailedError("another root")
         except (CheckFailedError, InputError):
             raise TamperedError(
-                f"the history is not the one that checkpoint {number} is about", task_id=session.task_id
+                f"the history is not the one that checkpoint {last} is about", task_id=session.task_id
             ) from None
         return position
 

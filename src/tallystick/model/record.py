@@ -197,6 +197,41 @@ class Draft:
             digest.update(b"-" if part is None else sha256(part).digest())
         return digest.digest()
 
+    def is_recorded_as(
+        self,
+        record: bytes,
+        text_salt: bytes | None,
+        details_salt: bytes | None,
+        output_salt: bytes | None,
+        *,
+        position: int,
+        defaults: bool = True,
+    ) -> bool:
+        """Whether a record at that position, beside which these salts lie, is of this very entry.
+
+        It never is if a part was erased: nobody can tell then.
+        """
+        fields = json_object(record, "the record")
+        at = fields.get("at", "")
+        tail = json.loads("{" + self._tail.removeprefix(","))
+        sealed = self.sealed
+        for part, salt, data in (
+            ("text", text_salt, sealed.text),
+            ("details", details_salt, sealed.details),
+            ("output", output_salt, sealed.output),
+        ):
+            if data is not None:
+                tail[part] = None if salt is None else part_digest(salt, data)
+        opening = {
+            "v": VERSION,
+            "kind": "entry",
+            "at": at,
+            "id": self.entry_id or (f"entry-{position}" if defaults else ""),
+            "type": self.type,
+            "recorded_at": self.recorded_at or (at if defaults else ""),
+        }
+        return fields == {name: value for name, value in (opening | tail).items() if value != ""}
+
 
 def _without_digests(tail: str) -> str:
     """The open fields of a record's tail; the digests of its parts are salted and differ each time."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from tallystick.errors import InputError, TamperedError
+from tallystick.model.record import PARTS, decode_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tallystick.stores.base import Row, SessionKey, Store
 
@@ -24,6 +25,16 @@ def complete_rows(source: Store, key: SessionKey, start: int, stop: int) -> Iter
                 if not sealed.output:
                     raise TamperedError("its output is missing", task_id=key.task_id, position=row.position)
         yield rows
+
+
+def erased_before(rows: Iterable[Row], held: int) -> list[tuple[int, str]]:
+    """(position, part) of what these rows erase among the entries up to `held`, which are kept already."""
+    found = []
+    for row in rows:
+        if b'"erases":' in row.record and (erases := decode_record(row.record).erases):
+            position, parts = erases
+            found += [(position, part) for part in PARTS if part in parts and 0 < position <= held]
+    return found
 
 
 def require_foreign(key: SessionKey, own: str) -> None:

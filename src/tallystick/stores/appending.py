@@ -15,6 +15,7 @@ from tallystick.errors import (
     TamperedError,
 )
 from tallystick.model.header import Header, decode_header
+from tallystick.model.record import PARTS
 from tallystick.proof.merkle import Edge, leaf_hash, read_root
 from tallystick.stores.base import Head, SessionKey, Tip, extend, pointer_keys
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     Seen = tuple[int, bytes | None, bytes | None]
     """What is remembered of an idempotency key: the last position, the salt and the digest of the input."""
+    Stored = tuple[bytes, bytes | None, bytes | None, bytes | None]
+    """A record, and the salts of its parts in the order of `PARTS`; None for a part that it lacks or that is erased."""
 
 PREFIX_BYTES = 32
 """How much of a record tells its version and kind."""
@@ -153,8 +156,8 @@ class Batch:
         """The stored `record` or `node` at that position."""
         raise NotImplementedError
 
-    def _salts(self, session: SessionKey, position: int, parts: Sequence[str]) -> tuple[bytes | None, ...] | None:
-        """The parts' salts at that position, None each where there is none; None for no such entry."""
+    def _stored(self, session: SessionKey, position: int) -> Stored | None:
+        """The entry at that position, also one of this transaction; None for no such entry."""
         raise NotImplementedError
 
     def _clear(self, session: SessionKey, position: int, parts: Sequence[str]) -> None:
@@ -270,22 +273,33 @@ class Batch:
         if key is None or seen is None:
             return None
         last, salt, digest = seen
-        if salt is not None and input_digest(work.drafts, salt) != digest:
-            raise IdempotencyConflict(
-                f"the idempotency key {key.key!r} was used before with another input",
-                where=work.task_id,
-                advice="use a new key for a new entry",
-            )
+        if salt is None and key.salt is not None:
+            raise _conflict(work, f"was used before, for what was erased since (up to position {last})")
+        if (salt is None) is not (key.salt is None) or (salt and input_digest(work.drafts, salt) != digest):
+            raise _conflict(work, "was used before with another input")
+        if not self._is_recorded(session, work, last):
+            raise _conflict(work, f"was used before, and what is recorded up to position {last} is another input")
         return self._head_at(session, last)
+
+    def _is_recorded(self, session: SessionKey, work: Work, last: int) -> bool:
+        """Whether the entries that end at a position are these: the index of keys is proved by nothing."""
+        for position, draft in enumerate(work.drafts, last - len(work.drafts) + 1):
+            stored = self._stored(session, position)
+            try:
+                if stored is None or not draft.is_recorded_as(*stored, position=position, defaults=work.defaults):
+                    return False
+            except InputError as error:
+                raise TamperedError(error.what, task_id=session.task_id, position=position) from None
+        return True
 
     def _head_at(self, session: SessionKey, position: int) -> Head:
         return Head(position, read_root(position + 1, _Nodes(self, session)).hex())
 
     def _require_erasable(self, session: SessionKey, position: int, parts: Sequence[str]) -> None:
-        salts = self._salts(session, position, parts)
-        if salts is None:
+        stored = self._stored(session, position)
+        if stored is None:
             raise NotFoundError(f"no entry at position {position}", where=session.task_id)
-        gone = [part for part, salt in zip(parts, salts, strict=True) if salt is None]
+        gone = [part for part, salt in zip(PARTS, stored[1:], strict=True) if part in parts and salt is None]
         if gone:
             raise InputError(
                 f"the entry at position {position} has no {' and no '.join(gone)} to erase",
@@ -313,6 +327,13 @@ class _Nodes:
         if found is None:
             raise TamperedError("the record is missing", task_id=self._session.task_id, position=position)
         return found
+
+
+def _conflict(work: Work, what: str) -> IdempotencyConflict:
+    key = work.key.key if work.key is not None else ""
+    return IdempotencyConflict(
+        f"the idempotency key {key!r} {what}", where=work.task_id, advice="use a new key for a new entry"
+    )
 
 
 def rules_of(session: SessionKey) -> int:

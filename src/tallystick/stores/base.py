@@ -9,7 +9,7 @@ from tallystick.proof.merkle import Edge, leaf_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, Protocol
 
     from tallystick.model.header import Header
@@ -244,8 +244,21 @@ if TYPE_CHECKING:
         def erase(self, task_id: str, position: int, parts: Sequence[str], redaction: Draft) -> Head:
             """Clear sealed parts of an entry, and record the redaction that names them, at once.
 
+            Copies may be left in what the store's files do not use, until `finish_erasures` returns.
             Raises NotFoundError, InputError.
             """
+
+        def finish_erasures(
+            self, progress: Callable[[int, int], None] | None = None, *, patience: float | None = None
+        ) -> None:
+            """Have the bytes of everything that was erased gone from the store's own files.
+
+            `progress` gets (bytes done, bytes in all); `patience`: seconds to wait for readers. Raises
+            StoreUnavailableError where they may still be there.
+            """
+
+        def unfinished_erasures(self) -> list[tuple[str, int]]:
+            """(task id, position) of the redactions whose erased bytes may still be in the store's own files."""
 
         def find(self, task_id: str, ledger_id: str = "") -> SessionKey | None:
             """The task's session in that ledger (default: ours)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError
+from tallystick.files import open_plain
 from tallystick.model.header import decode_header
 from tallystick.model.record import Sealed, decode_record
 from tallystick.proof.merkle import Edge, leaf_hash
@@ -27,7 +28,7 @@ CHUNK_ROWS = 512
 def is_bundle(path: str) -> bool:
     """Whether the file begins as bundles do. A database is told apart before it is ever opened so."""
     try:
-        with open(path, "rb") as file:
+        with open(open_plain(path), "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
         return False
@@ -172,6 +173,14 @@ class BundleStore:
     def erase(self, *_: object) -> Head:
         """Raises StoreUnavailableError."""
         self._refuse()
+
+    def finish_erasures(self, *_: object, **__: object) -> None:
+        """Raises StoreUnavailableError."""
+        self._refuse()
+
+    def unfinished_erasures(self) -> list[tuple[str, int]]:
+        """None: nothing is ever erased in a bundle."""
+        return []
 
     def close(self) -> None:
         """See `Store.close`."""

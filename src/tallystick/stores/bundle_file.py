@@ -6,6 +6,7 @@ import marshal
 import os
 import struct
 
+from tallystick.files import open_plain
 from tallystick.stores.bundle_blocks import Block, check_block
 from tallystick.stores.bundle_lines import LINE_LIMIT
 
@@ -22,7 +23,6 @@ SHARED_BYTES = 32 << 20
 MOST_WORKERS = 8
 AHEAD = 3
 """How many blocks each of them is given before an answer is waited for."""
-_HOW = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _TASK = struct.Struct("=qqq")
 _LENGTH = struct.Struct("=q")
 
@@ -31,8 +31,8 @@ class BundleFile:
     """Iterate over it for lines, each at most a little over the limit, so that no line fills the memory."""
 
     def __init__(self, path: str) -> None:
-        """Raises FileNotFoundError, OSError."""
-        self.descriptor = os.open(path, _HOW)
+        """Raises FileNotFoundError, OSError, InputError for a fifo, a socket or a device."""
+        self.descriptor = open_plain(path)
         """The open file."""
         self._data = b""
         self._start = self._base = 0

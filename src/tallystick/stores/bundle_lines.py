@@ -8,6 +8,7 @@ import json
 from base64 import b64decode, b64encode
 
 from tallystick.errors import InputError
+from tallystick.files import open_plain
 from tallystick.model.jsontext import SAFE_INTEGER
 from tallystick.model.spelling import is_ledger_id
 
@@ -32,7 +33,7 @@ def spelled(fields: dict[str, Any]) -> bytes:
 
 def lines_of(path: str) -> Iterator[bytes]:
     """The lines of a bundle's file, each at most a little over the limit, so that no line fills the memory."""
-    with open(path, "rb") as file:
+    with open(open_plain(path), "rb") as file:
         while line := file.readline(LINE_LIMIT + 2):
             yield line
 

@@ -1,8 +1,7 @@
 """The ledger's own log: one leaf for each checkpoint, and the heads that each is about. What all stores share.
 
-A checkpoint is made in two steps, so that whoever dies in between leaves nothing that has to be taken back: it is
-prepared (its leaf and heads lie in the store, durable), then signed, then finished. A prepared checkpoint is always
-finished, by whoever comes next, and never given up.
+A checkpoint comes with the heads that moved and its signature, in one transaction: a store never holds half of one.
+What moved follows from the sessions and the heads that checkpoints are about; no marker is believed.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from tallystick.proof.merkle import Edge, inclusion_proof, leaf_hash, read_root,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Protocol, TypeAlias
 
     from tallystick.proof.head_proof import HeadProof
@@ -75,11 +74,37 @@ class MovedHead:
         """(position, root) of the head before this one; None for a task that no checkpoint was about yet."""
 
 
-def moved_since(session: int, task_id: str, tip: Tip, before: int | None, root: bytes | None) -> MovedHead | None:
-    """The session's head where it is another than (`before`, `root`), the one that the newest checkpoint is about.
+class Moved:
+    """The sessions that moved, and how much the newest checkpoint is about: as of one moment."""
 
-    `before` None: no checkpoint is about the session yet. Raises TamperedError for a session that became shorter.
+    __slots__ = ("entries", "heads", "tasks")
+
+    def __init__(self, heads: list[MovedHead], tasks: int, entries: int) -> None:
+        self.heads = heads
+        self.tasks = tasks
+        """How many heads are kept for the newest checkpoint."""
+        self.entries = entries
+        """How many entries and headers those heads cover. A head that somebody moved forward, so that its session
+        would not count as moved, makes it larger; nothing but another moved head makes it smaller."""
+
+
+def moved_since(
+    session: int, task_id: str, tip: Tip, newest: tuple[int, bytes | None], before: int | None, root: bytes | None
+) -> MovedHead | None:
+    """The session's head if it is another than (`before`, `root`), the one that the newest checkpoint is about.
+
+    `newest` is (position, node) of its newest record; `before` None: no checkpoint is about the session yet. Raises
+    TamperedError for a session that became shorter, or whose head is not that of its newest record.
     """
+    last, node = newest
+    if tip.position != last:
+        raise TamperedError(
+            f"its head was set back: it is about {tip.position} entries, there are {last}"
+            if tip.position < last
+            else f"its newest entries are gone: its head is about {tip.position}, there are {last}",
+            task_id=task_id,
+            position=tip.position,
+        )
     if before is not None and tip.position < before:
         raise TamperedError(
             f"it was shortened: a checkpoint is about {before} entries, there are {tip.position}",
@@ -88,6 +113,8 @@ def moved_since(session: int, task_id: str, tip: Tip, before: int | None, root: 
         )
     if tip.position == before:
         return None
+    if node is not None and tip.edge.hashes[-1] != node:
+        raise TamperedError("its head is not that of its newest entry", task_id=task_id, position=last)
     known = None if before is None or root is None else (before, root)
     return MovedHead(session, task_id, tip.position, tip.edge.root(), known)
 
@@ -106,31 +133,32 @@ if TYPE_CHECKING:
         def read(self, start: int, count: int) -> list[StoredCheckpoint]:
             """Up to `count` checkpoints from number `start` on, in order."""
 
-        def pending(self) -> tuple[int, bytes] | None:
-            """(number, leaf) of a checkpoint that was prepared and not finished."""
+        def moved(self, size: int) -> Moved:
+            """Every session that moved since checkpoint `size`, the newest; all of them for 0.
 
-        def moved(self) -> list[MovedHead]:
-            """Every session that moved since the last checkpoint was prepared, as of one moment.
-
-            Where none was prepared yet it is every session, else it costs what moved. Raises TamperedError.
+            Every session's newest record is looked up, and the head that the newest checkpoint is about. Raises
+            TamperedError.
             """
 
-        def prepare(self, number: int, leaf: bytes, moved: Sequence[MovedHead], tiles: Tiles, *, anew: bool) -> bool:
-            """Make checkpoint `number` pending, with the heads that moved; durable on return.
+        def add(
+            self,
+            number: int,
+            moved: Sequence[MovedHead],
+            tiles: Tiles,
+            *,
+            anew: bool,
+            signed: Callable[[], StoredCheckpoint],
+        ) -> bool:
+            """Store checkpoint `number` with the heads that moved; durable on return.
 
-            `tiles` are those of the new map that differ from the kept ones; with `anew` they are all there
-            are, and the index of tasks by key is made again. False, and nothing is written, where somebody
-            else was faster.
+            `signed` makes it, and is called once nobody else can take the number any more; again if the store has to
+            begin again. `tiles` are those of the new map that differ from the kept ones; with `anew` they are all
+            there are, and the index of tasks by key is made again. False, and nothing is written, if somebody else
+            was faster. Raises TamperedError if heads of that checkpoint are there already.
             """
-
-        def replace_pending(self, number: int, leaf: bytes) -> bool:
-            """Put another leaf over the same heads in place of the pending one; False where there is none."""
-
-        def finish(self, checkpoint: StoredCheckpoint) -> bool:
-            """Store the pending checkpoint with its signature; durable on return. False where it is not pending."""
 
         def changes(self, after: int = 0) -> Iterator[list[Change]]:
-            """The heads that are new in each checkpoint above number `after`, pending included, in order."""
+            """The heads that are new in each checkpoint above number `after`, in order."""
 
         def heads_of(self, session: SessionKey) -> list[tuple[int, int, bytes]]:
             """The session's heads that checkpoints are about: (checkpoint, position, root) in order."""
@@ -145,7 +173,7 @@ if TYPE_CHECKING:
             """(task id, position, root) as of a checkpoint, in no order, without any such index."""
 
         def tile(self, depth: int, prefix: int) -> bytes | None:
-            """A kept tile of the newest map, prepared or finished."""
+            """A kept tile of the newest map."""
 
         def known_task(self, session: int) -> str | None:
             """The task that a session number stood for, where the session itself is gone and this is not."""
@@ -163,26 +191,22 @@ class NoLog:
         del start, count
         return []
 
-    def pending(self) -> None:
-        """See `CheckpointLog.pending`."""
-
-    def moved(self) -> list[MovedHead]:
+    def moved(self, size: int) -> Moved:
         """See `CheckpointLog.moved`. Raises StoreUnavailableError."""
+        del size
         raise StoreUnavailableError("this store keeps no checkpoints", advice="sign those of a SQLite ledger")
 
-    def prepare(self, number: int, leaf: bytes, moved: Sequence[MovedHead], tiles: Tiles, *, anew: bool) -> bool:
-        """See `CheckpointLog.prepare`."""
-        del number, leaf, moved, tiles, anew
-        return False
-
-    def replace_pending(self, number: int, leaf: bytes) -> bool:
-        """See `CheckpointLog.replace_pending`."""
-        del number, leaf
-        return False
-
-    def finish(self, checkpoint: StoredCheckpoint) -> bool:
-        """See `CheckpointLog.finish`."""
-        del checkpoint
+    def add(
+        self,
+        number: int,
+        moved: Sequence[MovedHead],
+        tiles: Tiles,
+        *,
+        anew: bool,
+        signed: Callable[[], StoredCheckpoint],
+    ) -> bool:
+        """See `CheckpointLog.add`."""
+        del number, moved, tiles, anew, signed
         return False
 
     def changes(self, after: int = 0) -> Iterator[list[Change]]:
@@ -254,6 +278,11 @@ def checkpoints(log: CheckpointLog, after: int = 0) -> Iterator[StoredCheckpoint
     while found := log.read(after + 1, 256):
         yield from found
         after = found[-1].number
+
+
+def unowned_head(number: int) -> TamperedError:
+    """The error for heads that are kept for a checkpoint which is not there."""
+    return TamperedError(f"a head belongs to no checkpoint ({number})", advice="notch verify tells more")
 
 
 def decode_leaf(number: int, leaf: bytes) -> CheckpointLeaf:

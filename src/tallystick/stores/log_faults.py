@@ -10,9 +10,10 @@ from tallystick.errors import CheckFailedError, InputError, TamperedError
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.headmap import HeadMap, key_range, map_key
 from tallystick.proof.keys import VerifierKey
-from tallystick.proof.merkle import Edge, leaf_hash
+from tallystick.proof.merkle import leaf_hash, read_edge
 from tallystick.proof.note import SignedNote
-from tallystick.stores.checkpoints import checkpoints, decode_leaf, epoch_of, origin_of
+from tallystick.stores.checkpoints import LogTree, checkpoints, epoch_of, origin_of, require_newest_leaf
+from tallystick.stores.headmaps import heads_as_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,28 +29,39 @@ TILED = 1 << 16
 """A map of that many tasks is tiled so finely that one head more costs little, however few tasks there are."""
 
 
-def log_faults(log: CheckpointLog, ledger_id: str) -> Iterator[Fault]:
-    """Everything wrong with the log of that ledger: (task id or "", position or None, what)."""
+def log_faults(log: CheckpointLog, ledger_id: str, *, known: Checkpoint | None = None) -> Iterator[Fault]:
+    """Everything wrong with the log of that ledger: (task id or "", position or None, what).
+
+    `known`: a checkpoint that the log is known to extend; only what came after it is looked at. Raises TamperedError
+    if the heads that are kept for it are not those it is about.
+    """
     size = log.size()
-    verification = _Verification(log, ledger_id)
-    for stored in checkpoints(log):
-        if stored.number > size:
+    verification = _Verification(log, ledger_id, known)
+    for one in checkpoints(log, known.size if known else 0):
+        if one.number > size:
             break
-        yield from verification.checkpoint(stored)
+        yield from verification.checkpoint(one)
     yield from verification.beyond(size)
 
 
 class _Verification:
-    def __init__(self, log: CheckpointLog, ledger_id: str) -> None:
+    def __init__(self, log: CheckpointLog, ledger_id: str, known: Checkpoint | None) -> None:
         self._log = log
         self._ledger_id = ledger_id
-        self._edge = Edge()
-        self._last = 0
-        self._epoch = 1
+        self._last = known.size if known else 0
+        self._edge = read_edge(self._last, LogTree(log))
+        self._epoch = epoch_of(known.origin, ledger_id) if known else 1
         self._at = ""
         self._map = ScratchMap()
-        self._changes = _Grouped(log.changes())
+        self._changes = _Grouped(log.changes(self._last))
         self._spoiled: set[str] = set()
+        if known is not None:
+            _, newest = require_newest_leaf(log, known.size)
+            assert newest is not None, "a checkpoint is about one leaf at least"
+            leaf = newest.statement()
+            self._at = leaf.at
+            for key, position, root in heads_as_of(log, known.size, leaf):
+                self._map.move(key, position, root)
 
     def checkpoint(self, stored: StoredCheckpoint) -> Iterator[Fault]:
         self._last += 1
@@ -128,33 +140,18 @@ class _Verification:
             yield task_id, position, f"its head in checkpoint {number} is not after the one before it"
 
     def beyond(self, size: int) -> Iterator[Fault]:
-        """What lies beyond the newest checkpoint: a pending one, and what belongs to none.
+        """Heads beyond the newest checkpoint, which belong to none.
 
         Others may go on meanwhile; what is there by then is looked at the next time.
         """
-        pending = self._log.pending()
         self._changes = _Grouped(self._log.changes(size))
-        found = list(self._pending(size, *pending)) if pending is not None else []
-        found += [
+        found = [
             (change[2] or "", change[3], f"a head belongs to no checkpoint ({change[0]})")
             for change in self._changes.up_to(None)
         ]
-        if found and self._log.size() == size and self._log.pending() == pending:
+        if found and self._log.size() == size:
             yield from found
         self._map.close()
-
-    def _pending(self, size: int, number: int, data: bytes) -> Iterator[Fault]:
-        if number != size + 1:
-            yield "", None, f"the pending checkpoint has the number {number}, the newest has {size}"
-            return
-        try:
-            leaf: CheckpointLeaf | None = decode_leaf(number, data)
-        except TamperedError as error:
-            yield "", None, error.what
-            leaf = None
-        if leaf is not None:
-            yield from self._leaf(number, leaf)
-        yield from self._heads(number, leaf)
 
 
 class _Grouped:

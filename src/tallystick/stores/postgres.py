@@ -17,8 +17,8 @@ from tallystick.stores.base import IdempotencyKey
 from tallystick.stores.group_commit import Request
 from tallystick.stores.postgres_connection import Link
 from tallystick.stores.postgres_errors import (
-    CHECK_OPTION_VIOLATION,
     UNIQUE_VIOLATION,
+    UNSETTLED,
     CannotConnectError,
     Interrupted,
     is_passing,
@@ -27,7 +27,7 @@ from tallystick.stores.postgres_errors import (
 from tallystick.stores.postgres_pool import Pool
 from tallystick.stores.postgres_reader import PostgresReader
 from tallystick.stores.postgres_retry import Patience, UnknownOutcome, nothing_recorded
-from tallystick.stores.postgres_schema import SCHEMA_VERSION, partition_of
+from tallystick.stores.postgres_schema import MOVED_STATE, SCHEMA_VERSION, partition_of
 from tallystick.stores.postgres_setup import make_or_migrate, newer_schema, older_schema
 from tallystick.stores.postgres_sql import SYNCHRONOUS
 from tallystick.stores.postgres_track import Miss, Track, append_alone, rfc3339
@@ -166,6 +166,15 @@ class PostgresStore(PostgresReader):
         """See `Store.erase`. Dead rows, the write-ahead log, its archives and replicas keep what they have."""
         return self._submit(Work(task_id, [redaction], erase=(position, parts)))
 
+    def finish_erasures(
+        self, progress: Callable[[int, int], None] | None = None, *, patience: float | None = None
+    ) -> None:
+        """See `Store.finish_erasures`. There is nothing that a client could do."""
+
+    def unfinished_erasures(self) -> list[tuple[str, int]]:
+        """None: when dead rows and logs are gone is the server's business."""
+        return []
+
     def _submit(self, work: Work) -> Head:
         self._require_writable()
         if work.key is None:
@@ -190,24 +199,29 @@ class PostgresStore(PostgresReader):
             try:
                 link = self._pool.take(track.digit)
                 try:
-                    return append_alone(link, track, work, self._now(link))
+                    head = append_alone(link, track, work, self._now(link))
                 except psycopg.Error as error:
-                    if error.sqlstate == CHECK_OPTION_VIOLATION:
+                    if error.sqlstate in UNSETTLED:
                         link.insist()
                     elif error.sqlstate != UNIQUE_VIOLATION:
                         raise
+                    track.locking = True
+                else:
+                    if head is not None:
+                        return head
                 finally:
                     self._pool.give_back(link)
             except Miss:
-                pass
+                track.locking = True
             except (Interrupted, psycopg.Error) as error:
                 if isinstance(error, psycopg.Error) and not is_passing(error):
                     raise store_error(error, self._target) from None
                 self._pool.drop_idle()
+                track.locking = True
             except CannotConnectError as error:
                 if not error.passing:
                     raise nothing_recorded(error) from None
-            track.locking = True
+                track.locking = True
         self._perform_locked(track, [request])
         if request.error is not None:
             raise request.error
@@ -303,9 +317,9 @@ class PostgresStore(PostgresReader):
                 self._without_lock(link, track, requests)
             done = True
         except psycopg.Error as error:
-            if error.sqlstate == CHECK_OPTION_VIOLATION:
+            if error.sqlstate in UNSETTLED:
                 link.insist()
-            if error.sqlstate in (CHECK_OPTION_VIOLATION, UNIQUE_VIOLATION):
+            if error.sqlstate in (*UNSETTLED, UNIQUE_VIOLATION, MOVED_STATE):
                 raise Miss from None
             raise
         finally:

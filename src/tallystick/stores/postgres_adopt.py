@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from tallystick.stores.adopting import complete_rows, require_foreign, require_same
+from functools import partial
+
+from tallystick.stores.adopting import complete_rows, erased_before, require_foreign, require_same
 from tallystick.stores.base import HEAD_KEY
 from tallystick.stores.postgres_schema import partition_of, session_key
 from tallystick.stores.postgres_sql import copied, row_values, statements_of
-from tallystick.stores.postgres_track import INLINE_POINTERS, pack_pointers, read_pointers
-from tallystick.stores.postgres_writer import artifact_rows
+from tallystick.stores.postgres_track import HeadPointers
+from tallystick.stores.postgres_writer import artifact_rows, batch_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
     import psycopg
 
-    from tallystick.stores.base import Row, SessionKey, Store
+    from tallystick.stores.base import SessionKey, Store, Tip
 
     Connection = psycopg.Connection[Any]
 
@@ -35,9 +37,8 @@ def adopt(connection: Connection, source: Store, key: SessionKey, own: str) -> i
     if tip.position <= held >= 0:
         return 0
     if held < 0:
-        here.make()
-    here.copy_rows(complete_rows(source, key, max(held, 0) + 1, tip.position))
-    here.write_state(source.state_rows(key)[1], new=held < 0)
+        here.begin()
+    here.append(source, tip)
     return tip.position - max(held, 0)
 
 
@@ -49,28 +50,29 @@ class _Here:
         self._session = key
         self._key = session_key(key.ledger_id, key.task_id)
         self._digit = partition_of(int.from_bytes(self._key))
+        self._held = 0
+        self._edge = b""
+        self._pointers = HeadPointers()
         self.header = b""
 
     def _rows(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
+        statement = statement.replace("{x}", self._digit)
         return self._connection.cursor(binary=True).execute(statement.encode(), arguments).fetchall()
 
     def held(self) -> int:
         """Where it stands, its head locked; -1 where it is not kept."""
-        rows = self._rows(
-            f"SELECT s.header, t.position FROM tallystick.session_{self._digit} s"
-            f" JOIN tallystick.state_{self._digit} t ON t.session = s.key AND t.key = '{HEAD_KEY}'"
-            " WHERE s.key = %s FOR UPDATE OF t",
+        ((self.header, position, self._edge, names, places, more),) = self._rows(
+            f"SELECT head, place, reached, pointers, stands, others FROM tallystick.hold_{self._digit}(%s)",
             self._key,
         )
-        if not rows:
-            return -1
-        self.header = rows[0][0]
-        return int(rows[0][1])
+        self._pointers = HeadPointers(names or (), places or (), more=bool(more))
+        self._held = -1 if position is None else position
+        return self._held
 
     def records(self, first: int, last: int) -> list[bytes]:
         """The records from one position to another."""
         rows = self._rows(
-            f"SELECT record FROM tallystick.record_{self._digit} WHERE session = %s AND position BETWEEN %s AND %s"
+            "SELECT record FROM tallystick.record_{x} WHERE session = %s AND position BETWEEN %s AND %s"
             " ORDER BY position",
             self._key,
             first,
@@ -78,58 +80,49 @@ class _Here:
         )
         return [record for (record,) in rows]
 
-    def make(self) -> None:
+    def begin(self) -> None:
         """The session itself, and its ledger where it is the first of that."""
-        session = self._session
-        rows = self._rows("SELECT number FROM tallystick.ledger WHERE ledger_id = %s", session.ledger_id)
-        if not rows:
-            rows = self._rows(
-                "INSERT INTO tallystick.ledger SELECT max(number) + 1, %s FROM tallystick.ledger RETURNING number",
-                session.ledger_id,
-            )
-        self._connection.execute(
-            f"INSERT INTO tallystick.session_{self._digit} (key, ledger, task_id, header)"
-            " VALUES (%s, %s, %s, %s)".encode(),
-            (self._key, rows[0][0], session.task_id, session.header),
-        )
+        self._rows(f"SELECT tallystick.begin_{self._digit}(%s, %s)", self._key, self._session.header)
+        self.held()
 
-    def copy_rows(self, chunks: Iterable[list[Row]]) -> None:
-        """Records with their parts, and artifacts."""
-        statements = statements_of(self._digit)
-        for rows in chunks:
-            self._copy(statements.copy_records, copied([self._key, *row_values(row)] for row in rows))
-            self._copy(statements.copy_artifacts, copied(artifact_rows(self._key, rows)))
+    def append(self, source: Store, tip: Tip) -> None:
+        """The source's entries from where the session stands on, which moves it, and what they erase of earlier ones.
+
+        They are read twice, so that no more than a chunk of them is held: first the records, then what else there is.
+        """
+        first = max(self._held, 0) + 1
+        if tip.position < first:
+            return
+        chunks = partial(complete_rows, source, self._session, first, tip.position)
+        moved = {
+            name: position
+            for name, position, *_ in source.state_rows(self._session)[1]
+            if name != HEAD_KEY and first <= position <= tip.position
+        }
+        known = self._rows(
+            "SELECT key FROM tallystick.state_{x} WHERE session = %s AND key = ANY (%s)", self._key, list(moved)
+        )
+        after, others = self._pointers.moved(moved, {name for (name,) in known})
+        batch = batch_of(self._held, self._edge, tip.edge.pack(), self._pointers, after, others)
+        self._rows("SELECT set_config('tallystick.batch', %s, true)", batch.decode())
+        statements, key = statements_of(self._digit), self._key
+        self._copy(statements.copy_records, copied([key, *row_values(row)] for rows in chunks() for row in rows))
+        for rows in chunks():
+            self._copy(statements.copy_artifacts, copied(artifact_rows(key, rows)))
+            for position, part in erased_before(rows, self._held):
+                self._clear(position, part)
 
     def _copy(self, statement: bytes, blocks: Iterator[bytes]) -> None:
         with self._connection.cursor().copy(statement) as copy:
             for block in blocks:
                 copy.write(block)
 
-    def write_state(self, wanted: list[tuple[str, int, str | None, bytes | None]], *, new: bool) -> None:
-        """The head and the pointers, those that lie in the head's row left where they are."""
-        head = next(row for row in wanted if row[0] == HEAD_KEY)
-        pointers = {name: position for name, position, *_ in wanted if name != HEAD_KEY}
-        if new:
-            inline = set(sorted(pointers)[:INLINE_POINTERS])
-        else:
-            ((text,),) = self._rows(
-                f"SELECT pointers FROM tallystick.state_{self._digit} WHERE session = %s AND key = '{HEAD_KEY}'",
-                self._key,
-            )
-            inline = set(read_pointers(text, self._session.task_id)[0])
-        kept = {name: position for name, position in pointers.items() if name in inline}
-        others = {name: position for name, position in pointers.items() if name not in inline}
-        packed = pack_pointers(kept, bool(others)).decode()
-        self._connection.execute(
-            f"INSERT INTO tallystick.state_{self._digit} (session, key, position, at, edge, pointers)"
-            f" VALUES (%s, '{HEAD_KEY}', %s, %s, %s, %s) ON CONFLICT (session, key) DO UPDATE SET position ="
-            " excluded.position, at = excluded.at, edge = excluded.edge, pointers = excluded.pointers".encode(),
-            (self._key, *head[1:], packed),
-        )
-        self._connection.execute(
-            f"INSERT INTO tallystick.state_{self._digit} AS kept (session, key, position)"
-            " SELECT %s, * FROM unnest(%s::text[], %s::bigint[])"
-            " ON CONFLICT (session, key) DO UPDATE SET position = excluded.position"
-            " WHERE kept.position < excluded.position".encode(),
-            (self._key, list(others), list(others.values())),
-        )
+    def _clear(self, position: int, part: str) -> None:
+        where = (self._key, position)
+        for statement in (
+            f"UPDATE tallystick.record_{{x}} SET {part}_salt = NULL, {part} = NULL",
+            "DELETE FROM tallystick.local_proof_{x}",
+            *(["DELETE FROM tallystick.artifact_{x}"] if part == "output" else []),
+        ):
+            at = f"{statement} WHERE session = %s AND position = %s"
+            self._connection.execute(at.replace("{x}", self._digit).encode(), where)

@@ -10,7 +10,7 @@ import psycopg
 
 from tallystick.proof.headmap import map_key
 from tallystick.stores.base import HEAD_KEY, tip_from
-from tallystick.stores.checkpoints import StoredCheckpoint, moved_since
+from tallystick.stores.checkpoints import Moved, StoredCheckpoint, moved_since, unowned_head
 from tallystick.stores.postgres_schema import PARTITIONS, number_of, partition_of
 
 TYPE_CHECKING = False
@@ -27,17 +27,21 @@ if TYPE_CHECKING:
     Write = Callable[[Callable[[Connection], bool]], bool]
 
 READ_ROWS = 1024
-UNMARK_ROWS = 200
-"""How many heads' marks are taken back at a time: whoever appends to one of them waits for so short a transaction."""
 UPSERT_ROWS = 10_000
-_NEWEST = (
-    "LEFT JOIN LATERAL (SELECT position, root FROM tallystick.head_history_{x} WHERE session = s.key"
-    " ORDER BY checkpoint DESC LIMIT 1) h ON true"
+_NEWEST_KEPT = (
+    "JOIN LATERAL (SELECT position, root FROM tallystick.head_history_{x} WHERE session = s.key"
+    " AND checkpoint <= %s ORDER BY checkpoint DESC LIMIT 1) h ON true"
 )
 _MOVED = (
-    "SELECT s.key, s.task_id, t.position, t.at, t.edge, h.position, h.root FROM tallystick.session_{x} s"
-    f" JOIN tallystick.state_{{x}} t ON t.session = s.key AND t.key = '{HEAD_KEY}' {_NEWEST}"
-    " WHERE s.ledger = 1 AND t.moved"
+    "SELECT s.key, s.task_id, t.position, t.at, t.edge, coalesce(r.position, 0), r.node, h.position, h.root"
+    f" FROM tallystick.session_{{x}} s LEFT JOIN tallystick.state_{{x}} t ON t.session = s.key AND t.key = '{HEAD_KEY}'"
+    " LEFT JOIN LATERAL (SELECT position, node FROM tallystick.record_{x} WHERE session = s.key"
+    f" ORDER BY position DESC LIMIT 1) r ON true LEFT {_NEWEST_KEPT} WHERE s.ledger = 1"
+    " AND (t.position IS DISTINCT FROM coalesce(r.position, 0) OR t.position IS DISTINCT FROM h.position)"
+)
+_KEPT = (
+    "SELECT ''::bytea, NULL, count(*), NULL, NULL, coalesce(sum(h.position + 1), 0)::bigint, NULL, NULL, NULL"
+    f" FROM tallystick.session_{{x}} s {_NEWEST_KEPT} WHERE s.ledger = 1"
 )
 _AS_OF = (
     "CROSS JOIN LATERAL (SELECT position, root FROM tallystick.head_history{x} WHERE session = {session}"
@@ -67,20 +71,18 @@ class PostgresLog:
         )
         return [StoredCheckpoint(*row) for row in rows]
 
-    def pending(self) -> tuple[int, bytes] | None:
-        """See `CheckpointLog.pending`."""
-        rows = self._query("SELECT number, leaf FROM tallystick.local_pending ORDER BY number DESC LIMIT 1")
-        return (rows[0][0], rows[0][1]) if rows else None
-
-    def moved(self) -> list[MovedHead]:
+    def moved(self, size: int) -> Moved:
         """See `CheckpointLog.moved`. One statement sees one moment."""
-        found = []
-        for key, task_id, position, at, edge, before, root in self._query(
-            " UNION ALL ".join(_MOVED.format(x=digit) for digit in PARTITIONS)
-        ):
-            tip = tip_from(task_id, (position, at, edge))
-            found.append(moved_since(number_of(key), task_id, tip, before, root))
-        return [one for one in found if one is not None]
+        heads, tasks, entries = [], 0, 0
+        statement = " UNION ALL ".join(part.format(x=digit) for digit in PARTITIONS for part in (_MOVED, _KEPT))
+        rows = self._query(statement, (size,) * statement.count("%s"))
+        for key, task_id, position, at, edge, last, node, before, root in rows:
+            if not key:
+                tasks, entries = tasks + position, entries + last
+                continue
+            tip = tip_from(task_id, None if position is None else (position, at, edge))
+            heads.append(moved_since(number_of(key), task_id, tip, (last, node), before, root))
+        return Moved([one for one in heads if one is not None], tasks, entries)
 
     def changes(self, after: int = 0) -> Iterator[list[Change]]:
         """See `CheckpointLog.changes`."""
@@ -145,60 +147,36 @@ class PostgresLog:
 
     # --- writing
 
-    def prepare(self, number: int, leaf: bytes, moved: Sequence[MovedHead], tiles: Tiles, *, anew: bool) -> bool:
-        """See `CheckpointLog.prepare`."""
+    def add(
+        self,
+        number: int,
+        moved: Sequence[MovedHead],
+        tiles: Tiles,
+        *,
+        anew: bool,
+        signed: Callable[[], StoredCheckpoint],
+    ) -> bool:
+        """See `CheckpointLog.add`. Only other signers wait meanwhile."""
 
         def work(connection: Connection) -> bool:
-            # Only sequencers wait here: appends never touch this table.
-            connection.execute("LOCK TABLE tallystick.local_pending IN SHARE ROW EXCLUSIVE MODE")
-            if not _is_next(connection, number):
+            # Only signers wait here: appends never touch this table.
+            connection.execute("LOCK TABLE tallystick.local_tile IN SHARE ROW EXCLUSIVE MODE")
+            if _next_number(connection) != number:
                 return False
+            kept = "SELECT 1 FROM tallystick.head_history WHERE checkpoint >= %s LIMIT 1"
+            if connection.execute(kept, (number,)).fetchone():
+                raise unowned_head(number)
             _keep_heads(connection, number, moved)
-            connection.execute("INSERT INTO tallystick.local_pending VALUES (%s, %s)", (number, leaf))
             _keep_map(connection, moved, tiles, anew=anew)
-            return True
-
-        try:
-            done = self._write(work)
-        except psycopg.errors.UniqueViolation:
-            return False
-        if done:
-            self._unmark(moved)
-        return done
-
-    def _unmark(self, moved: Sequence[MovedHead]) -> None:
-        """Take the marks of heads back that the newest checkpoint is about: those that nobody moved meanwhile."""
-        for digit, keys in _by_partition(one.session for one in moved):
-            for start in range(0, len(keys), UNMARK_ROWS):
-                some = keys[start : start + UNMARK_ROWS]
-                self._write(lambda connection, digit=digit, some=some: _unmark(connection, digit, some))  # type: ignore[misc]
-
-    def replace_pending(self, number: int, leaf: bytes) -> bool:
-        """See `CheckpointLog.replace_pending`."""
-        return self._write(
-            lambda connection: (
-                connection.execute(
-                    "UPDATE tallystick.local_pending SET leaf = %s WHERE number = %s", (leaf, number)
-                ).rowcount
-                == 1
-            )
-        )
-
-    def finish(self, checkpoint: StoredCheckpoint) -> bool:
-        """See `CheckpointLog.finish`."""
-
-        def work(connection: Connection) -> bool:
-            done = connection.execute(
-                "DELETE FROM tallystick.local_pending WHERE number = %s AND leaf = %s",
-                (checkpoint.number, checkpoint.leaf),
-            )
-            if done.rowcount != 1:
-                return False
+            checkpoint = signed()
             values = tuple(getattr(checkpoint, name) for name in StoredCheckpoint.FIELDS)
             connection.execute("INSERT INTO tallystick.checkpoint VALUES (%s, %s, %s, %s, %s)", values)
             return True
 
-        return self._write(work)
+        try:
+            return self._write(work)
+        except psycopg.errors.UniqueViolation:
+            return False
 
     def lead(self, holder: str, seconds: float) -> bool:
         """Whether `holder` leads for that long: nobody else holds the lease, or he held it before."""
@@ -216,14 +194,10 @@ class PostgresLog:
         return self._write(work)
 
 
-def _is_next(connection: Connection, number: int) -> bool:
-    row = connection.execute(
-        "SELECT (SELECT coalesce(max(number), 0) FROM tallystick.checkpoint),"
-        " EXISTS (SELECT FROM tallystick.local_pending)"
-    ).fetchone()
+def _next_number(connection: Connection) -> int:
+    row = connection.execute("SELECT coalesce(max(number), 0) + 1 FROM tallystick.checkpoint").fetchone()
     assert row is not None
-    size, pending = row
-    return bool(size + 1 == number and not pending)
+    return int(row[0])
 
 
 def _by_partition(sessions: Iterable[int]) -> Iterator[tuple[str, list[bytes]]]:
@@ -276,13 +250,3 @@ def _upsert(connection: Connection, statement: str, rows: Sequence[tuple[Any, ..
     for start in range(0, len(rows), UPSERT_ROWS):
         columns = [list(column) for column in zip(*rows[start : start + UPSERT_ROWS], strict=True)]
         connection.execute(statement.encode(), columns)
-
-
-def _unmark(connection: Connection, digit: str, keys: list[bytes]) -> bool:
-    connection.execute(
-        f"UPDATE tallystick.state_{digit} t SET moved = false FROM (SELECT DISTINCT ON (session) session, position"
-        f" FROM tallystick.head_history_{digit} WHERE session = ANY (%s) ORDER BY session, checkpoint DESC) h".encode()
-        + f" WHERE t.session = h.session AND t.key = '{HEAD_KEY}' AND t.moved AND t.position = h.position".encode(),
-        (keys,),
-    )
-    return True

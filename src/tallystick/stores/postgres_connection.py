@@ -54,12 +54,17 @@ waited for a standby is told by a warning: it must never be filtered out. Plans 
 are empty, and have to hold when they are large: rows are looked up by their keys, never sought by reading a table."""
 
 
+_SCHEMA = "(SELECT oid, nspowner FROM pg_catalog.pg_namespace WHERE nspname = 'tallystick') n"
+
+
 def _hello() -> str:
     made = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items())
     return (
         f"SELECT {CLOCK}, current_setting('server_version_num')::integer, current_setting('server_encoding'),"
         " current_setting('fsync'), current_setting('full_page_writes'),"
-        " EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'tallystick'),"
+        f" (SELECT pg_get_userbyid(nspowner) FROM {_SCHEMA}),"
+        f" (SELECT count(*) FROM {_SCHEMA} JOIN pg_catalog.pg_class ON relnamespace = n.oid AND relowner = n.nspowner"
+        " WHERE relname IN ('ledger', 'migration') AND relkind = 'r'),"
         f" {SYNCHRONOUS.format(local='false')}, {made}"
     )
 
@@ -73,6 +78,15 @@ _IDENTITY = (
 def local_clock() -> int:
     """This machine's clock: microseconds since 1970, UTC."""
     return time.time_ns() // 1000
+
+
+def planted(what: str, target: Target) -> StoreUnavailableError:
+    """The error for a schema that somebody else made: what lies in it may be anything, so it is not even read."""
+    return StoreUnavailableError(
+        f"{what}, so notch did not make it and does not touch it",
+        where=target.shown,
+        advice="find out who made it; rename or drop it, or use another database",
+    )
 
 
 class Link:
@@ -115,6 +129,8 @@ class Link:
         link = cls(connection, target)
         connection.add_notice_handler(link._notice)
         try:
+            # Before anything is looked up by its name: the database or the role may have another path.
+            connection.execute("SET search_path = pg_catalog")
             link._greet(read_only)
         except psycopg.Error as error:
             link.close()
@@ -132,7 +148,7 @@ class Link:
         before, began = local_clock(), time.monotonic()
         row = self.query(_HELLO)[0]
         trip = int((time.monotonic() - began) * 1_000_000)
-        clock, number, encoding, fsync, pages, exists = row[:6]
+        clock, number, encoding, fsync, pages, owner, tables = row[:7]
         self._require(number >= schema.MINIMUM, f"the server is version {number // 10_000}", "PostgreSQL 14 is needed")
         self._require(encoding == "UTF8", f"the database's encoding is {encoding}", "make one with encoding UTF8")
         if not read_only:
@@ -142,8 +158,13 @@ class Link:
             self.offset = clock - (before + trip // 2)
             self._pace = before - int(began * 1_000_000)
             self._require_clock(trip)
-        if exists:
-            self.identify()
+        if owner is None:
+            return
+        if owner != schema.OWNER:
+            raise planted(f"the schema tallystick belongs to {owner}", self.target)
+        if tables != 2:
+            raise planted("the schema tallystick is not a ledger's", self.target)
+        self.identify()
 
     def identify(self) -> None:
         """Read which ledger this is, and of which schema."""

@@ -7,11 +7,11 @@ from psycopg import sql
 
 from tallystick.errors import InputError, StoreUnavailableError
 from tallystick.stores.artifacts import pack
-from tallystick.stores.base import HEAD_KEY
 from tallystick.stores.copying import NEW, OUTPUT, SALT, beside, has_artifact
 from tallystick.stores.postgres_schema import OWNER, partition_of, session_key
 from tallystick.stores.postgres_sql import copied, int4, int8, statements_of
-from tallystick.stores.postgres_track import fits, pack_pointers, read_pointers
+from tallystick.stores.postgres_track import HeadPointers
+from tallystick.stores.postgres_writer import batch_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ class _Taking:
         self._piece = piece
         self._key = session_key(piece.session.ledger_id, piece.session.task_id)
         self._digit = partition_of(int.from_bytes(self._key))
-        self._inline: dict[str, int] = {}
-        self._more = False
+        self._pointers = HeadPointers()
 
     def run(self) -> None:
         piece = self._piece
@@ -73,51 +72,34 @@ class _Taking:
             return
         piece.require_at(held)
         if held == NEW:
-            self._make()
-        self._copy_rows()
-        if piece.tip.position > held:
-            self._write_state(new=held == NEW)
+            self._do(f"SELECT tallystick.begin_{self._digit}(%s, %s)", self._key, piece.session.header)
+            held, edge = self._held()
+        self._copy_rows(held, edge)
         self._clear()
-        self._write_keys()
+        self._write_proofs()
 
     def _do(self, statement: str, *arguments: object) -> psycopg.Cursor[Any]:
         return self._connection.cursor(binary=True).execute(sql.SQL(statement.replace("{x}", self._digit)), arguments)
 
     def _held(self) -> tuple[int, bytes]:
         """Where the session stands, its head locked."""
-        rows = self._do(
-            f"SELECT position, edge, pointers FROM tallystick.state_{{x}} WHERE session = %s AND key = '{HEAD_KEY}'"
-            " FOR UPDATE",
-            self._key,
-        ).fetchall()
-        if not rows:
-            return NEW, b""
-        position, edge, pointers = rows[0]
-        self._inline, self._more = read_pointers(pointers, self._piece.session.task_id)
-        return position, edge
+        held = f"SELECT place, reached, pointers, stands, others FROM tallystick.hold_{self._digit}(%s)"
+        ((position, edge, names, places, more),) = self._do(held, self._key).fetchall()
+        self._pointers = HeadPointers(names or (), places or (), more=bool(more))
+        return (NEW, b"") if position is None else (position, edge)
 
-    def _make(self) -> None:
-        """The session itself, and its ledger where it is the first of that."""
-        session = self._piece.session
-        number = 1
-        if not self._piece.own:
-            find = "SELECT number FROM tallystick.ledger WHERE ledger_id = %s"
-            make = "INSERT INTO tallystick.ledger SELECT max(number) + 1, %s FROM tallystick.ledger RETURNING number"
-            rows = self._do(find, session.ledger_id).fetchall() or self._do(make, session.ledger_id).fetchall()
-            number = rows[0][0]
-        self._do(
-            "INSERT INTO tallystick.session_{x} (key, ledger, task_id, header) VALUES (%s, %s, %s, %s)",
-            self._key,
-            number,
-            session.task_id,
-            session.header,
-        )
-
-    def _copy_rows(self) -> None:
-        """The records, then the large outputs, each read when it is sent."""
+    def _copy_rows(self, held: int, edge: bytes) -> None:
+        """The records, which move the head, then the large outputs, each read when it is sent."""
         statements, piece, key = statements_of(self._digit), self._piece, self._key
-        if piece.rows:
-            self._copy(statements.copy_records, ([key, *_values(row)] for row in piece.rows))
+        if not piece.rows:
+            return
+        known = self._do(
+            "SELECT key FROM tallystick.state_{x} WHERE session = %s AND key = ANY (%s)", key, list(piece.pointers)
+        ).fetchall()
+        after, rows = self._pointers.moved(piece.pointers, {name for (name,) in known})
+        batch = batch_of(held, edge, piece.tip.edge.pack(), self._pointers, after, rows, piece.keys)
+        self._do("SELECT set_config('tallystick.batch', %s, true)", batch.decode())
+        self._copy(statements.copy_records, ([key, *_values(row)] for row in piece.rows))
         if any((row[OUTPUT] is None and row[SALT] is not None) or has_artifact(row) for row in piece.rows):
             self._copy(statements.copy_artifacts, _artifacts(key, piece))
 
@@ -125,44 +107,6 @@ class _Taking:
         with self._connection.cursor().copy(statement) as copy:
             for block in copied(rows):
                 copy.write(block)
-
-    def _write_state(self, *, new: bool) -> None:
-        """The head and the pointers: some in the head's row, the others in rows of their own."""
-        piece, inline, rows = self._piece, self._inline, {}
-        for name, position in piece.pointers.items():
-            if name in inline or (not self._more and fits(inline, name)):
-                inline[name] = position
-            else:
-                rows[name] = position
-        head = (piece.tip.position, piece.tip.at, piece.tip.edge.pack())
-        packed, moved = pack_pointers(inline, self._more or bool(rows)).decode(), True if piece.own else None
-        if new:
-            self._do(
-                "INSERT INTO tallystick.state_{x} (session, key, position, at, edge, pointers, moved)"
-                f" VALUES (%s, '{HEAD_KEY}', %s, %s, %s, %s, %s)",
-                self._key,
-                *head,
-                packed,
-                moved,
-            )
-        else:
-            self._do(
-                "UPDATE tallystick.state_{x} SET position = %s, at = %s, edge = %s, pointers = %s, moved = %s"
-                f" WHERE session = %s AND key = '{HEAD_KEY}'",
-                *head,
-                packed,
-                moved,
-                self._key,
-            )
-        if rows:
-            self._do(
-                "INSERT INTO tallystick.state_{x} AS kept (session, key, position)"
-                " SELECT %s, * FROM unnest(%s::text[], %s::bigint[])"
-                " ON CONFLICT (session, key) DO UPDATE SET position = excluded.position",
-                self._key,
-                list(rows),
-                list(rows.values()),
-            )
 
     def _clear(self) -> None:
         for position, part in self._piece.cleared:
@@ -182,15 +126,8 @@ class _Taking:
                 position,
             )
 
-    def _write_keys(self) -> None:
+    def _write_proofs(self) -> None:
         piece = self._piece
-        if piece.keys:
-            self._do(
-                "INSERT INTO tallystick.local_idempotency_{x} (session, key, first, last, salt, digest) SELECT %s, *"
-                " FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[]) ON CONFLICT DO NOTHING",
-                self._key,
-                *map(list, zip(*piece.keys, strict=True)),
-            )
         if piece.proofs:
             self._do(
                 "INSERT INTO tallystick.local_proof_{x} (session, digest, position) SELECT %s, *"

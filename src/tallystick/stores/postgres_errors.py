@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import psycopg
 
-from tallystick.errors import NotFoundError, StoreUnavailableError, TallystickError, TamperedError
+from tallystick.errors import InputError, NotFoundError, StoreUnavailableError, TallystickError, TamperedError
 from tallystick.stores.postgres_schema import (
     DURABILITY_STATE,
     ERASER,
+    MOVED_STATE,
     READER,
     REFUSED_STATE,
     SCHEMA_VERSION,
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from tallystick.stores.postgres_url import Target
 
 UNIQUE_VIOLATION = "23505"
-CHECK_OPTION_VIOLATION = "44000"
-"""What the view says that single records are appended through."""
+UNSETTLED = (VERSION_STATE, DURABILITY_STATE, "42883")
+"""What an append says where the session's settings are not those that it was opened with, or another version came."""
+NUL_STATE = "22P05"
+"""What PostgreSQL says to text with a NUL character."""
 _PASSING = (
     "08",  # the connection failed
     "25006",  # the server became read-only: another one took over
@@ -34,7 +37,7 @@ _PASSING = (
     "57P05",  # the session was idle for too long
     "25P03",  # the transaction was idle for too long
 )
-_CONSTRAINT = ("23", "44", REFUSED_STATE, "P0001")
+_CONSTRAINT = ("23", "44", REFUSED_STATE, MOVED_STATE, "P0001")
 _ADVICE = {
     "42501": f"have an administrator run GRANT {WRITER} TO that user ({READER} to read, {ERASER} to erase,"
     f" {SEQUENCER} to sign checkpoints)",
@@ -116,6 +119,8 @@ def store_error(error: psycopg.Error, target: Target, what: str = "") -> Tallyst
             where=target.shown,
             advice="run notch verify",
         )
+    if state == NUL_STATE:
+        return InputError("PostgreSQL keeps no text with a NUL character", where=target.shown)
     if state == "3F000":
         return NotFoundError("no ledger in this database", where=target.shown, advice=_ADVICE[state])
     if state in ("42P01", "42703"):

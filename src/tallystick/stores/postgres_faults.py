@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from tallystick.stores import postgres_schema as schema
 from tallystick.stores import postgres_triggers as triggers
+from tallystick.stores.postgres_function import called
 from tallystick.stores.postgres_schema import (
     APPENDED,
+    CALLED,
     COLUMNS,
     ERASER,
-    HEAD_COLUMNS,
     PARTITIONED,
     PARTITIONS,
     PRIMARY_KEYS,
@@ -49,6 +48,7 @@ def schema_faults(query: Query) -> Iterator[Fault]:
         *_triggers(query),
         *_views(query),
         *_privileges(query),
+        *_callers(query),
     ):
         yield "", None, what
 
@@ -124,13 +124,18 @@ def _functions(query: Query) -> Iterator[str]:
         "SELECT proname, prosrc, proconfig, prosecdef, lanname, pg_get_userbyid(proowner)"
         " FROM pg_proc JOIN pg_language l ON l.oid = prolang WHERE pronamespace = 'tallystick'::regnamespace"
     )
-    found = {row[0]: row[1:] for row in rows}
-    for name, body in triggers.functions().items():
-        settings = None if triggers.unpinned(name) else ["search_path=pg_catalog, pg_temp"]
-        if name not in found:
-            yield f"function {name} is missing"
-        elif found[name] != (body, settings, False, "plpgsql", schema.OWNER):
-            yield f"function {name} was changed"
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(tuple(row[1:]))
+    for function in triggers.functions():
+        settings = ["search_path=pg_catalog, pg_temp"] if function.pinned else None
+        expected = (function.body, settings, function.secure, "plpgsql", schema.OWNER)
+        if function.name not in found:
+            yield f"function {function.name} is missing"
+        elif found.pop(function.name) != [expected]:
+            yield f"function {function.name} was changed"
+    for name in sorted(found):
+        yield f"function {name} does not belong to a ledger"
 
 
 def _triggers(query: Query) -> Iterator[str]:
@@ -153,23 +158,8 @@ def _triggers(query: Query) -> Iterator[str]:
 
 
 def _views(query: Query) -> Iterator[str]:
-    rows = query(
-        "SELECT relname, pg_get_viewdef(oid), reloptions, pg_get_userbyid(relowner),"
-        " (SELECT count(*) FROM pg_rewrite w WHERE w.ev_class = c.oid) FROM pg_class c"
-        f" WHERE {_OURS} AND relkind = 'v'"
-    )
-    found = {row[0]: (_unqualified(row[1]), *row[2:]) for row in rows}
-    for digit in PARTITIONS:
-        name = f"append_{digit}"
-        if name not in found:
-            yield f"view {name} is missing"
-        elif found[name] != (_unqualified(schema.view(digit)), ["check_option=local"], schema.OWNER, 1):
-            yield f"view {name} was changed"
-
-
-def _unqualified(view: str) -> str:
-    """The view without what servers before 16 print and later ones leave out: whose columns those of the table are."""
-    return re.sub(r"\br\.", "", " ".join(view.split()))
+    for (name,) in query(f"SELECT relname FROM pg_class WHERE {_OURS} AND relkind IN ('v', 'm', 'f', 'S') ORDER BY 1"):
+        yield f"{name} does not belong to a ledger"
 
 
 def _allowed() -> set[tuple[str, str, str, str]]:
@@ -177,12 +167,10 @@ def _allowed() -> set[tuple[str, str, str, str]]:
     allowed = set()
     for table in SEQUENCED:
         allowed |= {(table, "", privilege, SEQUENCER) for privilege in ("INSERT", "UPDATE", "DELETE")}
-    allowed |= {("checkpoint", "", "INSERT", SEQUENCER), *((t, "", "INSERT", WRITER) for t in ("ledger", "record"))}
+    allowed |= {("checkpoint", "", "INSERT", SEQUENCER), ("record", "", "INSERT", WRITER)}
     for digit in PARTITIONS:
-        allowed |= {(f"{table}_{digit}", "", "INSERT", WRITER) for table in (*APPENDED, "append")}
+        allowed |= {(f"{table}_{digit}", "", "INSERT", WRITER) for table in APPENDED}
         allowed.add((f"head_history_{digit}", "", "INSERT", SEQUENCER))
-        allowed |= {(f"state_{digit}", name, "UPDATE", WRITER) for name in HEAD_COLUMNS}
-        allowed.add((f"state_{digit}", "moved", "UPDATE", SEQUENCER))
         allowed |= {(f"record_{digit}", name, "UPDATE", ERASER) for name in SEALED}
         allowed |= {(f"local_idempotency_{digit}", name, "UPDATE", ERASER) for name in ("salt", "digest")}
         allowed |= {(f"{table}_{digit}", "", "DELETE", ERASER) for table in ("artifact", "local_proof")}
@@ -206,6 +194,19 @@ def _privileges(query: Query) -> Iterator[str]:
         " WHERE n.nspname = 'tallystick' AND x.privilege_type = 'CREATE' AND x.grantee <> n.nspowner ORDER BY 1"
     ):
         yield f"{role} was granted CREATE on the schema"
+
+
+def _callers(query: Query) -> Iterator[str]:
+    """Who may call functions that was not meant to: they run as the owner."""
+    rows = query(
+        "SELECT p.proname, coalesce(r.rolname, 'PUBLIC') FROM pg_proc p"
+        " CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x"
+        " LEFT JOIN pg_roles r ON r.oid = x.grantee"
+        " WHERE p.pronamespace = 'tallystick'::regnamespace AND x.grantee <> p.proowner"
+    )
+    allowed = {(called(name, digit), WRITER) for name in CALLED for digit in PARTITIONS}
+    for name, role in sorted(set(map(tuple, rows)) - allowed):
+        yield f"{role} was granted EXECUTE on {name}"
 
 
 # --- rows
@@ -255,13 +256,6 @@ def _orphans(query: Query, digit: str) -> Iterator[Fault]:
         f" WHERE o.checkpoint < 1 LIMIT {SHOWN}"
     ):
         yield "", None, f"a head of a session ({session}) belongs to no checkpoint ({checkpoint})"
-    newest = f"(SELECT position FROM tallystick.head_history_{digit} WHERE session = t.session"
-    for task_id, position in query(
-        f"SELECT s.task_id, t.position FROM tallystick.session_{digit} s JOIN tallystick.state_{digit} t"
-        " ON t.session = s.key AND t.key = '' WHERE s.ledger = 1 AND t.moved IS NOT TRUE"
-        f" AND t.position IS DISTINCT FROM {newest} ORDER BY checkpoint DESC LIMIT 1) LIMIT {SHOWN}"
-    ):
-        yield task_id, position, "the next checkpoint would leave out that it moved"
     for position, task_id in query(
         f"SELECT a.position, coalesce(s.task_id, '') FROM (SELECT DISTINCT session, position"
         f" FROM tallystick.artifact_{digit}) a LEFT JOIN tallystick.record_{digit} r"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from tallystick.errors import TamperedError
 from tallystick.model.record import Sealed
 from tallystick.model.text import clean_text
 from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
 from tallystick.stores.postgres_schema import ORDER_OF_MAKING, number_of, partition_of, session_key
-from tallystick.stores.postgres_track import read_pointers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +98,7 @@ class PostgresReader:
         """See `Store.state_rows`. One statement sees one moment."""
         key, digit = _place(session)
         found = self._query(
-            "SELECT newest.position, s.key, s.position, s.at, s.edge, s.pointers"
+            "SELECT newest.position, s.key, s.position, s.at, s.edge, s.names, s.places, s.more"
             f" FROM (SELECT coalesce(max(position), 0) AS position FROM tallystick.record_{digit} WHERE session = %s)"
             f" AS newest LEFT JOIN tallystick.state_{digit} s ON s.session = %s",
             (key, key),
@@ -111,15 +109,14 @@ class PostgresReader:
         """See `Store.pointer`."""
         place, digit = _place(session)
         rows = self._query(
-            f"SELECT key, position, pointers FROM tallystick.state_{digit} WHERE session = %s AND key = ANY (%s)",
+            f"SELECT key, position, names, places FROM tallystick.state_{digit} WHERE session = %s AND key = ANY (%s)",
             (place, [HEAD_KEY, key]),
         )
-        for name, position, pointers in rows:
+        for name, position, names, places in rows:
             if name == key:
                 return int(position)
-            inline, _ = read_pointers(pointers, session.task_id)
-            if key in inline:
-                return inline[key]
+            if names and places and key in names:
+                return int(places[names.index(key)] or 0)
         return 0
 
     def rows(
@@ -191,24 +188,33 @@ def _row(found: tuple[Any, ...]) -> Row:
     return Row(position, record, node, criterion_before, type_before, Sealed(*sealed))
 
 
-def _pointing(rows: Sequence[tuple[str, int, str | None, bytes | None, str | None]]) -> list[Pointing]:
-    """The head and every pointer, wherever it lies. What the writer cannot have left gets a name that points at it."""
+def _pointing(rows: Sequence[tuple[Any, ...]]) -> list[Pointing]:
+    """The head and every pointer, wherever it lies. What the database cannot have left gets a name that says so."""
     inline: dict[str, int] = {}
     odd: list[Pointing] = []
-    more, others = False, 0
-    for key, position, at, edge, pointers in rows:
+    marked: Any = False
+    others = 0
+    for key, position, at, edge, names, places, more in rows:
         if key == HEAD_KEY:
             odd.append((key, position, at, edge))
-            try:
-                inline, more = read_pointers(pointers, "")
-            except TamperedError:
+            if _is_paired(names, places):
+                inline, marked = dict(zip(names, places, strict=True)), more
+            else:
                 odd.append(("?pointers", position, None, None))
     found: list[Pointing] = [(key, position, None, None) for key, position in inline.items()]
-    for key, position, at, edge, pointers in rows:
+    for key, position, at, edge, *head in rows:
         if key != HEAD_KEY:
             others += 1
             name = f"?twice {key}" if key in inline else key
-            found.append((name, position, at if pointers is None else "pointers", edge))
-    if more != bool(others):
+            found.append((name, position, at if head == [None] * 3 else "pointers", edge))
+    if marked is not (others > 0):
         odd.append(("?more", max(others, 1), None, None))
     return [*odd, *found]
+
+
+def _is_paired(names: Any, places: Any) -> bool:
+    """Whether each name has its own place, and each place is one."""
+    if not isinstance(names, list) or not isinstance(places, list) or len(names) != len(places):
+        return False
+    texts = all(isinstance(name, str) for name in names)
+    return texts and len(set(names)) == len(names) and all(isinstance(place, int) for place in places)

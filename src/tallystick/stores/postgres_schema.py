@@ -4,15 +4,16 @@ A session is known by a key that follows from its ledger's and its task's names,
 across tasks. Keys are SHA-256 digests: tables are cut into ranges of them, and a range of digests is a hash
 partition whose number the client reads off the key's first hex digit. Statements name the partition itself.
 
-Everything lies in the schema `tallystick` and belongs to the role `tallystick_owner`. Triggers are `ALWAYS` ones,
-which `session_replication_role` does not turn off.
+Everything lies in the schema `tallystick` and belongs to the role `tallystick_owner`. Writers insert records, and
+where a session stands is moved by the database itself (`postgres_moving`), never by them. Triggers are `ALWAYS`
+ones, which `session_replication_role` does not turn off.
 """
 
 from __future__ import annotations
 
 from hashlib import sha256
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MINIMUM = 140_000
 """`server_version_num` of the oldest server: what is used here came with PostgreSQL 14."""
 PARTITIONS = "0123456789abcdef"
@@ -35,6 +36,8 @@ DURABILITY_STATE = "TS002"
 """SQLSTATE of our own: `synchronous_commit` is off."""
 REFUSED_STATE = "TS003"
 """SQLSTATE of our own: what the ledger's rules forbid."""
+MOVED_STATE = "TS004"
+"""SQLSTATE of our own: the session does not stand where the client thought."""
 
 COLUMNS: dict[str, tuple[tuple[str, str, bool], ...]] = {
     "ledger": (("number", "integer", True), ("ledger_id", "text", True)),
@@ -65,8 +68,11 @@ COLUMNS: dict[str, tuple[tuple[str, str, bool], ...]] = {
         ("position", "bigint", True),
         ("at", "text", False),
         ("edge", "bytea", False),
-        ("pointers", "text", False),
         ("moved", "boolean", False),
+        ("places", "bigint[]", False),
+        ("more", "boolean", False),
+        ("until", "text", False),
+        ("names", "text[]", False),
     ),
     "artifact": (
         ("session", "bytea", True),
@@ -97,12 +103,14 @@ COLUMNS: dict[str, tuple[tuple[str, str, bool], ...]] = {
         ("note", "text", True),
         ("key", "text", True),
     ),
-    "local_pending": (("number", "integer", True), ("leaf", "bytea", True)),
     "local_task": (("key", "bytea", True), ("session", "bytea", True), ("task_id", "text", True)),
     "local_tile": (("depth", "integer", True), ("prefix", "bigint", True), ("tile", "bytea", True)),
     "local_lease": (("name", "text", True), ("holder", "text", True), ("until", "timestamp with time zone", True)),
 }
-"""Each table's columns: name, type as `format_type` prints it, whether it is NOT NULL."""
+"""Each table's columns: name, type as `format_type` prints it, whether it is NOT NULL.
+
+What an append leaves as it is comes last in a head's row: PostgreSQL then logs the part before it alone.
+"""
 
 PRIMARY_KEYS = {
     "ledger": ("number",),
@@ -115,7 +123,6 @@ PRIMARY_KEYS = {
     "local_proof": ("session", "position", "digest"),
     "head_history": ("session", "checkpoint"),
     "checkpoint": ("number",),
-    "local_pending": ("number",),
     "local_task": ("key",),
     "local_tile": ("depth", "prefix"),
     "local_lease": ("name",),
@@ -123,12 +130,12 @@ PRIMARY_KEYS = {
 FIRST_POSITION = 'CHECK (("position" > 0))'
 """Of records, as `pg_get_constraintdef` prints it."""
 PARTITIONED = ("record", "session", "state", "artifact", "local_idempotency", "local_proof", "head_history")
-APPENDED = ("session", "state", "artifact", "local_idempotency", "local_proof")
+APPENDED = ("artifact", "local_proof")
 """What a writer adds rows to, besides records."""
-SEQUENCED = ("local_pending", "local_task", "local_tile", "local_lease")
+CALLED = ("append", "append_keyed", "extend", "begin", "hold")
+"""The functions that a writer calls, one of each for a partition; see `postgres_moving`."""
+SEQUENCED = ("local_task", "local_tile", "local_lease")
 """What a sequencer keeps for itself."""
-HEAD_COLUMNS = ("position", "at", "edge", "pointers", "moved")
-"""What a writer changes where a session moves on."""
 SEALED = ("text_salt", "text", "details_salt", "details", "output_salt", "output")
 ORDER_OF_MAKING = "substring(header, 1, 62)"
 """What sessions are listed by: a header begins with its fixed fields and the time at which it was made."""
@@ -156,31 +163,6 @@ def partition_of(number: int) -> str:
     return PARTITIONS[number >> PARTITION_SHIFT]
 
 
-def view(digit: str) -> str:
-    """What a single record is appended through: a view whose check option lets in what follows a record.
-
-    The primary key keeps out what is there already, so only head + 1 is left, wherever a head was moved to by those
-    who may move it. It costs half of a trigger; a session's first record goes the way that batches go, which spares
-    every other one a look for the session. As `pg_get_viewdef` prints it, white space apart.
-    """
-    columns = ", ".join('"position"' if name == "position" else name for name, *_ in COLUMNS["record"])
-    return (
-        f"SELECT {columns} FROM tallystick.record_{digit} r"
-        f" WHERE ((( SELECT 1 FROM tallystick.record_{digit} before"
-        ' WHERE ((before.session = r.session) AND (before."position" = (r."position" - 1)))) IS NOT NULL)'
-        " AND (current_setting('synchronous_commit'::text) = ANY (ARRAY['on'::text, 'remote_apply'::text]))"
-        f" AND (current_setting('tallystick.schema'::text, true) = '{SCHEMA_VERSION}'::text));"
-    )
-
-
-def view_statements() -> list[str]:
-    """What makes the views, or replaces them by those of this version."""
-    return [
-        f"CREATE OR REPLACE VIEW tallystick.append_{digit} AS {view(digit)[:-1]} WITH LOCAL CHECK OPTION"
-        for digit in PARTITIONS
-    ]
-
-
 def tables() -> list[str]:
     """What makes an empty ledger's tables, run as the owner in an empty schema."""
     made = [_create_table(table) for table in COLUMNS]
@@ -194,15 +176,14 @@ def tables() -> list[str]:
             )
         made.append(f"ALTER TABLE tallystick.artifact_{digit} ALTER COLUMN data SET STORAGE EXTERNAL")
         made.append(f"CREATE INDEX local_proof_{digit}_digest ON tallystick.local_proof_{digit} (digest)")
-        made.append(f"CREATE INDEX state_{digit}_moved ON tallystick.state_{digit} (session) WHERE moved")
         made.append(
             f"CREATE INDEX head_history_{digit}_by_checkpoint ON tallystick.head_history_{digit} (checkpoint, session)"
         )
         made.append(f"CREATE INDEX session_{digit}_made ON tallystick.session_{digit} (({ORDER_OF_MAKING}), key)")
-    return made + view_statements()
+    return made
 
 
-_COLLATED = {"text": 'text COLLATE "C"'}
+_COLLATED = {"text": 'text COLLATE "C"', "text[]": 'text[] COLLATE "C"'}
 
 
 def _create_table(table: str) -> str:
@@ -216,23 +197,24 @@ def _create_table(table: str) -> str:
 
 
 def grants() -> list[str]:
-    """Who may do what. Nobody but the owner may update, delete or truncate anything else."""
+    """Who may do what with tables and functions, whatever was granted before, but for what writers call.
+
+    Only the owner may update, delete or truncate anything else.
+    """
     made = [
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA tallystick FROM PUBLIC, {READER}, {WRITER}, {ERASER}, {SEQUENCER}",
         "REVOKE ALL ON SCHEMA tallystick FROM PUBLIC",
-        "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tallystick FROM PUBLIC",
+        f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tallystick FROM PUBLIC, {READER}, {WRITER}, {ERASER}, {SEQUENCER}",
         f"GRANT USAGE ON SCHEMA tallystick TO {READER}",
         f"GRANT SELECT ON ALL TABLES IN SCHEMA tallystick TO {READER}",
     ]
     made += [f"GRANT INSERT, UPDATE, DELETE ON tallystick.{table} TO {SEQUENCER}" for table in SEQUENCED]
     made.append(f"GRANT INSERT ON tallystick.checkpoint TO {SEQUENCER}")
-    made.append(f"GRANT INSERT ON tallystick.ledger, tallystick.record TO {WRITER}")
+    made.append(f"GRANT INSERT ON tallystick.record TO {WRITER}")
     for digit in PARTITIONS:
         made += [f"GRANT INSERT ON tallystick.{table}_{digit} TO {WRITER}" for table in APPENDED]
-        made.append(f"GRANT INSERT ON tallystick.append_{digit} TO {WRITER}")
-        made.append(f"GRANT UPDATE ({', '.join(HEAD_COLUMNS)}) ON tallystick.state_{digit} TO {WRITER}")
         made.append(f"GRANT UPDATE ({', '.join(SEALED)}) ON tallystick.record_{digit} TO {ERASER}")
         made.append(f"GRANT UPDATE (salt, digest) ON tallystick.local_idempotency_{digit} TO {ERASER}")
         made.append(f"GRANT DELETE ON tallystick.artifact_{digit}, tallystick.local_proof_{digit} TO {ERASER}")
         made.append(f"GRANT INSERT ON tallystick.head_history_{digit} TO {SEQUENCER}")
-        made.append(f"GRANT UPDATE (moved) ON tallystick.state_{digit} TO {SEQUENCER}")
     return made

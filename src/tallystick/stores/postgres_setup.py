@@ -8,9 +8,10 @@ import psycopg
 from psycopg import sql
 
 from tallystick.errors import StoreUnavailableError
+from tallystick.stores import postgres_moving as moving
 from tallystick.stores import postgres_schema as schema
 from tallystick.stores import postgres_triggers as triggers
-from tallystick.stores.postgres_connection import Link
+from tallystick.stores.postgres_connection import Link, planted
 from tallystick.stores.postgres_errors import store_error
 from tallystick.stores.postgres_url import parse
 
@@ -28,10 +29,10 @@ ATTEMPTS = 5
 _COLLISIONS = ("42710", "23505", "XX000", "42P06", "40P01")
 """What another process that makes roles in the same cluster, at the same time, can cause."""
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: lambda connection: _have_the_database_move_heads(connection)}
 """From which version: the step to the next one, run as the owner in a transaction that no append can run beside.
 
-After the steps the views and trigger functions are those of this version, and they refuse what older clients append."""
+After the steps the functions are those of this version, and they refuse what older clients append."""
 
 
 def initialise(url: str, *, random: Callable[[int], bytes] = os.urandom) -> str:
@@ -70,6 +71,7 @@ def _make_or_migrate(link: Link, random: Callable[[int], bytes]) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
     ((exists,),) = link.query("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'tallystick')")
     if exists:
+        require_ours(link)
         ((found,),) = link.query("SELECT coalesce(max(version), 0) FROM tallystick.migration")
         migrate(connection, found, link.target)
         return
@@ -77,7 +79,7 @@ def _make_or_migrate(link: Link, random: Callable[[int], bytes]) -> None:
     connection.execute(f"CREATE SCHEMA tallystick AUTHORIZATION {schema.OWNER}")
     connection.execute(f"SET LOCAL ROLE {schema.OWNER}")
     # One string, sent at once: as many statements one by one take as long again.
-    made = (*schema.tables(), *triggers.statements(), *schema.grants())
+    made = (*schema.tables(), *triggers.statements(), *schema.grants(), *moving.grants())
     connection.execute(sql.SQL("; ").join(map(sql.SQL, made)))
     for version in range(1, schema.SCHEMA_VERSION + 1):
         connection.execute("INSERT INTO tallystick.migration VALUES (%s)", (version,))
@@ -115,17 +117,92 @@ def migrate(connection: Connection, found: int, target: Target) -> None:
         connection.execute(f"SET LOCAL ROLE {schema.OWNER}")
     except psycopg.errors.InsufficientPrivilege:
         raise older_schema(found, target) from None
-    # Appends that are under way end first; those that come later meet the new views and functions. Locks are taken
-    # in the order in which appends take theirs.
-    views = ", ".join(f"tallystick.append_{digit}" for digit in schema.PARTITIONS)
-    connection.execute(sql.SQL(f"LOCK TABLE {views} IN ACCESS EXCLUSIVE MODE"))
-    connection.execute("LOCK TABLE tallystick.record IN SHARE ROW EXCLUSIVE MODE")
+    # Appends that are under way end first; those that come later meet the new functions. Locks are taken in the
+    # order in which appends take theirs.
+    if found == 1:
+        views = ", ".join(f"tallystick.append_{digit}" for digit in schema.PARTITIONS)
+        connection.execute(sql.SQL(f"LOCK TABLE {views} IN ACCESS EXCLUSIVE MODE"))
+    connection.execute("LOCK TABLE tallystick.record, tallystick.state IN SHARE ROW EXCLUSIVE MODE")
     for step in range(found, schema.SCHEMA_VERSION):
         MIGRATIONS[step](connection)
         connection.execute("INSERT INTO tallystick.migration VALUES (%s)", (step + 1,))
-    for statement in (*triggers.function_statements(), *schema.view_statements()):
+    for statement in (*triggers.function_statements(), *_drop_others(connection), *schema.grants(), *moving.grants()):
         connection.execute(sql.SQL(statement))
     connection.execute("RESET ROLE")
+
+
+def _drop_others(connection: Connection) -> list[str]:
+    """What drops the functions that older clients call."""
+    rows = connection.execute("SELECT proname FROM pg_proc WHERE pronamespace = 'tallystick'::regnamespace").fetchall()
+    known = {function.name for function in triggers.functions()}
+    return [f"DROP FUNCTION tallystick.{name}" for (name,) in rows if name not in known]
+
+
+_POINTERS = "FROM json_each_text(pointers::json) AS p (name, place) WHERE p.name <> ''"
+_ORDER = 'ORDER BY p.name COLLATE "C"'
+
+_ADD_COLUMNS = (
+    "ALTER TABLE tallystick.state ADD COLUMN places bigint[], ADD COLUMN more boolean,"
+    ' ADD COLUMN until text COLLATE "C", ADD COLUMN names text[] COLLATE "C"'
+)
+_FILL_COLUMNS = (
+    "UPDATE tallystick.state SET until = '', more = (pointers::json->>'') IS NOT NULL,"
+    f" names = coalesce((SELECT array_agg(p.name {_ORDER}) {_POINTERS}), '{{}}'),"
+    f" places = coalesce((SELECT array_agg(p.place::bigint {_ORDER}) {_POINTERS}), '{{}}') WHERE key = ''"
+)
+_DROP_UNSIGNED_HEADS = (
+    "DELETE FROM tallystick.head_history WHERE checkpoint >"
+    " (SELECT coalesce(max(number), 0) FROM tallystick.checkpoint)"
+)
+
+
+def _have_the_database_move_heads(connection: Connection) -> None:
+    """Until schema 2 clients wrote where a session stands, in the columns of its head and in JSON."""
+    rows = connection.execute(
+        "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+        " WHERE c.relnamespace = 'tallystick'::regnamespace AND NOT t.tgisinternal"
+    ).fetchall()
+    statements = [f"DROP TRIGGER {trigger} ON tallystick.{table}" for table, trigger in rows]
+    statements += [f"DROP VIEW tallystick.append_{digit}" for digit in schema.PARTITIONS]
+    statements += [
+        _ADD_COLUMNS,
+        _FILL_COLUMNS,
+        "ALTER TABLE tallystick.state DROP COLUMN pointers",
+        "DROP TABLE tallystick.local_pending",
+        _DROP_UNSIGNED_HEADS,
+        *(f"DROP INDEX tallystick.state_{digit}_moved" for digit in schema.PARTITIONS),
+        *triggers.statements(),
+    ]
+    for statement in statements:
+        connection.execute(sql.SQL(statement))
+
+
+_NOT_OURS = f"""
+WITH here AS (SELECT oid, nspowner FROM pg_catalog.pg_namespace WHERE nspname = 'tallystick')
+SELECT 'the schema tallystick belongs to ' || pg_get_userbyid(nspowner) FROM here
+WHERE pg_get_userbyid(nspowner) <> '{schema.OWNER}'
+UNION ALL SELECT relname || ' in the schema tallystick belongs to ' || pg_get_userbyid(relowner)
+FROM pg_class, here WHERE relnamespace = here.oid AND relowner <> nspowner
+UNION ALL SELECT relname || ' in the schema tallystick is no table of a ledger'
+FROM pg_class, here WHERE relnamespace = here.oid
+    AND NOT (relkind IN ('r', 'p', 'i', 'I') OR (relkind = 'v' AND relname ~ '^append_[0-9a-f]$'))
+UNION ALL SELECT proname || '() in the schema tallystick belongs to ' || pg_get_userbyid(proowner)
+FROM pg_proc, here WHERE pronamespace = here.oid AND proowner <> nspowner
+UNION ALL SELECT typname || ' in the schema tallystick belongs to ' || pg_get_userbyid(typowner)
+FROM pg_type, here WHERE typnamespace = here.oid AND typowner <> nspowner
+UNION ALL SELECT 'an operator in the schema tallystick belongs to ' || pg_get_userbyid(oprowner)
+FROM pg_operator, here WHERE oprnamespace = here.oid
+UNION ALL SELECT 'the schema tallystick has no table ' || name
+FROM here, unnest(ARRAY['ledger', 'migration']) AS name WHERE NOT EXISTS
+    (SELECT FROM pg_class WHERE relnamespace = here.oid AND relname = name AND relkind = 'r')
+"""
+"""What in the schema was not made by us. Only catalogues are read: what lies there might be anybody's code."""
+
+
+def require_ours(link: Link) -> None:
+    """Raises StoreUnavailableError where somebody else made the schema, or something in it."""
+    if found := link.query(_NOT_OURS):
+        raise planted(str(found[0][0]), link.target)
 
 
 def newer_schema(found: int, target: Target) -> StoreUnavailableError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from struct import Struct
 
-from tallystick.stores.appending import PREFIX_BYTES
+from tallystick.stores import postgres_schema as schema
 from tallystick.stores.base import INLINE_OUTPUT
+from tallystick.stores.postgres_function import called
 from tallystick.stores.postgres_schema import COLUMNS, SEALED
 
 TYPE_CHECKING = False
@@ -49,35 +50,8 @@ COMMIT = Statement("commit", "COMMIT")
 
 _RECORD_COLUMNS = [name for name, *_ in COLUMNS["record"]]
 _ARTIFACT_COLUMNS = [name for name, *_ in COLUMNS["artifact"]]
-_KINDS = ["bigint", "bytea", "bytea", "bigint", "bigint", *["bytea"] * len(SEALED)]
-
-# Moves the head where it stands where the caller thinks; all else follows from the row that this returns.
-_MOVED = (
-    "WITH moved AS (UPDATE tallystick.state_{digit} SET position = $4, at = $5, edge = $6, pointers = $7, moved = true"
-    " WHERE session = $1 AND key = '' AND position = $2 AND edge = $3 RETURNING true)"
-)
-_KEYED_ONE = (
-    ", keyed AS (INSERT INTO tallystick.local_idempotency_{digit} (session, key, first, last, salt, digest)"
-    " SELECT $1, $18::text, $4, $4, $19::bytea, $20::bytea FROM moved WHERE $18::text IS NOT NULL)"
-)
-_PLACED = (
-    ", pointed AS (INSERT INTO tallystick.state_{digit} (session, key, position)"
-    " SELECT $1, p.key, p.position FROM moved, unnest($21::text[], $22::bigint[]) AS p (key, position)"
-    " ON CONFLICT (session, key) DO UPDATE SET position = excluded.position)"
-)
-_APPEND_ONE = " INSERT INTO tallystick.append_{digit} ({columns}) SELECT $1, $4, {values} FROM moved"
-_MOVED_MANY = (
-    _MOVED + ", pointed AS (INSERT INTO tallystick.state_{digit} (session, key, position)"
-    " SELECT $1, p.key, p.position FROM moved, unnest($8::text[], $9::bigint[]) AS p (key, position)"
-    " ON CONFLICT (session, key) DO UPDATE SET position = excluded.position)"
-    ", keyed AS (INSERT INTO tallystick.local_idempotency_{digit} (session, key, first, last, salt, digest)"
-    " SELECT $1, k.* FROM moved,"
-    " unnest($10::text[], $11::bigint[], $12::bigint[], $13::bytea[], $14::bytea[]) AS k)"
-)
-_APPEND_MANY = " INSERT INTO tallystick.record ({columns}) SELECT $1, r.* FROM moved, unnest({arrays}) AS r"
-
-
-_APPENDS = (_APPEND_ONE, _APPEND_MANY)
+APPEND_VALUES, KEY_VALUES, EXTEND_VALUES = 15, 3, 23
+"""How many values `append` and `extend` take, and how many more an idempotency key is."""
 
 
 class Statements:
@@ -85,30 +59,20 @@ class Statements:
 
     def __init__(self, digit: str) -> None:
         columns = ", ".join(_RECORD_COLUMNS)
-        values = ", ".join(f"${n}::{kind}" for n, kind in enumerate(_KINDS[1:], 8))
-        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_KINDS, 15))
         x = digit
 
         def made(name: str, sql: str, parameters: int) -> Statement:
             return Statement(f"{name}_{digit}", sql, parameters)
 
-        one, many = (text.format(digit=x, columns=columns, values=values, arrays=arrays) for text in _APPENDS)
-        moved, moved_many, keyed, placed = (text.format(digit=x) for text in (_MOVED, _MOVED_MANY, _KEYED_ONE, _PLACED))
-        self.append_one = made("append_one", moved + one, 17)
-        self.append_keyed = made("append_keyed", moved + keyed + one, 20)
-        self.append_placed = made("append_placed", moved + keyed + placed + one, 22)
-        self.append_many = made("append_many", moved_many + many, 25)
-        self.move = made("append_moved", f"{moved_many} SELECT FROM moved", 14)
-        self.lock = made("lock", f"SELECT FROM tallystick.state_{x} WHERE session = $1 AND key = '' FOR UPDATE", 1)
-        self.load = made(
-            "load",
-            f"SELECT {CLOCK}, {SYNCHRONOUS.format(local='true')}, s.task_id, s.header,"
-            f" h.position, h.at, h.edge, h.pointers, substring(r.record, 1, {PREFIX_BYTES})"
-            f" FROM (SELECT) AS one LEFT JOIN tallystick.session_{x} s ON s.key = $1"
-            f" LEFT JOIN tallystick.state_{x} h ON h.session = $1 AND h.key = ''"
-            f" LEFT JOIN tallystick.record_{x} r ON r.session = $1 AND r.position = h.position",
-            1,
-        )
+        def calling(name: str, function: str, count: int) -> Statement:
+            parameters = ", ".join(f"${n}" for n in range(1, count + 1))
+            return made(name, f"SELECT tallystick.{called(function, x)}({parameters})", count)
+
+        self.append_one = calling("append_one", "append", APPEND_VALUES)
+        self.append_keyed = calling("append_keyed", "append_keyed", APPEND_VALUES + KEY_VALUES)
+        self.append_many = calling("append_many", "extend", EXTEND_VALUES)
+        self.batch = made("batch", "SELECT pg_catalog.set_config('tallystick.batch', $1, true)", 1)
+        self.hold = made("hold", f"SELECT * FROM tallystick.hold_{x}($1)", 1)
         self.keys = made(
             "keys",
             f"SELECT key, last, salt, digest FROM tallystick.local_idempotency_{x}"
@@ -120,22 +84,14 @@ class Statements:
             f"SELECT key, position FROM tallystick.state_{x} WHERE session = $1 AND key = ANY ($2::text[])",
             2,
         )
-        self.create = made(
-            "create",
-            f"WITH made AS (INSERT INTO tallystick.session_{x} (key, ledger, task_id, header)"
-            " VALUES ($1, 1, $2, $3) RETURNING key)"
-            f" INSERT INTO tallystick.state_{x} (session, key, position, at, edge, pointers, moved)"
-            " SELECT key, '', 0, $4, $5, '{}', true FROM made",
-            5,
-        )
-        self.artifact = made("artifact", f"INSERT INTO tallystick.artifact_{x} VALUES ($1, $2, $3, $4, $5)", 5)
+        self.create = calling("create", "begin", 2)
         self.hashes = {
             column: made(column, f"SELECT {column} FROM tallystick.record_{x} WHERE session = $1 AND position = $2", 2)
             for column in ("record", "node")
         }
-        self.salts = made(
-            "salts",
-            "SELECT text_salt, details_salt, output_salt"
+        self.stored = made(
+            "stored",
+            "SELECT record, text_salt, details_salt, output_salt"
             f" FROM tallystick.record_{x} WHERE session = $1 AND position = $2",
             2,
         )
@@ -164,14 +120,15 @@ class Statements:
         )
 
 
-_made: dict[str, Statements] = {}
+_made: dict[tuple[int, str], Statements] = {}
 
 
 def statements_of(digit: str) -> Statements:
-    """The statements of that partition."""
-    found = _made.get(digit)
+    """The statements of that partition, for the schema of this version."""
+    key = (schema.SCHEMA_VERSION, digit)
+    found = _made.get(key)
     if found is None:
-        found = _made[digit] = Statements(digit)
+        found = _made[key] = Statements(digit)
     return found
 
 
@@ -179,13 +136,26 @@ def array(kind: int, items: Sequence[bytes | None]) -> bytes:
     """A one-dimensional array of elements that are already binary."""
     if not items:
         return _EMPTY_ARRAYS[kind]
-    parts = [_array(1, 1, kind, len(items), 1)]
+    parts = [_array(1, int(None in items), kind, len(items), 1)]
     for item in items:
         if item is None:
             parts.append(_NULL)
         else:
             parts += (int4(len(item)), item)
     return b"".join(parts)
+
+
+def elements(packed: bytes | None) -> list[bytes | None]:
+    """The elements of an array, whatever its dimensions are."""
+    if not packed:
+        return []
+    place, found = 12 + 8 * int.from_bytes(packed[:4], "big"), []
+    while place < len(packed):
+        size = int.from_bytes(packed[place : place + 4], "big", signed=True)
+        place += 4
+        found.append(packed[place : place + size] if size >= 0 else None)
+        place += max(size, 0)
+    return found
 
 
 def texts(items: Iterable[str]) -> bytes:

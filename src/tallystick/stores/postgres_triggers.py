@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from tallystick.stores import postgres_schema as schema
-from tallystick.stores.postgres_schema import (
-    COLUMNS,
-    DURABILITY_STATE,
-    PARTITIONED,
-    PARTITIONS,
-    REFUSED_STATE,
-    SEALED,
-    VERSION_STATE,
-)
+from tallystick.stores import postgres_moving as moving
+from tallystick.stores.postgres_function import Function
+from tallystick.stores.postgres_schema import COLUMNS, OWNER, PARTITIONED, PARTITIONS, REFUSED_STATE, SEALED
 
 
 class Trigger:
@@ -31,15 +24,12 @@ _UPDATE, _DELETE, _INSERT = (f"BEFORE {event} ON {{table}} FOR EACH ROW" for eve
 _THROUGH_PARENT = "BEFORE INSERT ON {table} FOR EACH STATEMENT"
 _TRUNCATE = "BEFORE TRUNCATE ON {table} FOR EACH STATEMENT"
 _APPENDED = "AFTER INSERT ON {table} REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT"
-_BACKWARD = (
-    'AFTER UPDATE OF session, key, "position", at, edge, pointers ON {table} FOR EACH ROW'
-    ' WHEN (((new."position" <= old."position") OR (NOT new.moved)))'
+_MOVED_BY_OTHERS = (
+    'BEFORE UPDATE OF session, key, "position", at, until, edge, names, places, more, moved ON {table}'
+    f" FOR EACH STATEMENT WHEN ((CURRENT_USER <> '{OWNER}'::name))"
 )
-"""What is no move forward: whatever says where a session stands changes with its position, and marks it.
-
-Every append reads the condition anew, so it is short. A trigger before the update would lock the row first, which
-is written ahead as well."""
-_NAMED_ANEW = "AFTER UPDATE OF session, key ON {table} FOR EACH ROW"
+"""Where a session stands is moved by functions that run as the owner. Appends pay for a trigger for each row: old and
+new are fetched once more for it; one before the update would lock the row first, which is written ahead as well."""
 _KEY_CHANGED = (
     "BEFORE UPDATE ON {table} FOR EACH ROW WHEN (((new.salt IS NOT NULL) OR (new.digest IS NOT NULL)"
     " OR (new.session <> old.session) OR (new.key <> old.key) OR (new.first <> old.first) OR (new.last <> old.last)))"
@@ -69,8 +59,7 @@ def _partition_triggers(digit: str) -> list[Trigger]:
         ("session", "session_no_delete", _DELETE, "refuse"),
         ("record", "record_only_erased", _UPDATE, "record_only_erased"),
         ("record", "record_no_delete", _DELETE, "refuse"),
-        ("state", "state_forward", _BACKWARD, "refuse"),
-        ("state", "state_keeps_its_key", _NAMED_ANEW, "refuse"),
+        ("state", "state_moved_by_others", _MOVED_BY_OTHERS, "refuse"),
         ("state", "state_no_delete", _DELETE, "refuse"),
         ("head_history", "head_history_append", _APPENDED, f"head_history_append_{digit}"),
         ("head_history", "head_history_no_update", _UPDATE, "refuse"),
@@ -78,13 +67,20 @@ def _partition_triggers(digit: str) -> list[Trigger]:
         ("local_idempotency", "local_idempotency_only_erased", _KEY_CHANGED, "refuse"),
         ("artifact", "artifact_no_update", _UPDATE, "refuse"),
         ("artifact", "artifact_only_erased", _DELETE, "artifact_only_erased"),
+        ("artifact", "artifact_append", _APPENDED, f"artifact_append_{digit}"),
+        ("local_proof", "local_proof_append", _APPENDED, f"local_proof_append_{digit}"),
     ):
         made.append(Trigger(f"{table}_{digit}", name, when, function))
     return made
 
 
-def functions() -> dict[str, str]:
-    """The trigger functions' bodies, by name."""
+def functions() -> list[Function]:
+    """Every function of a ledger: what its triggers run, and what writers call."""
+    return [Function(name, body, secure=False) for name, body in _guarding().items()] + moving.functions()
+
+
+def _guarding() -> dict[str, str]:
+    """The bodies of the trigger functions that refuse, by name."""
     raising = f"USING ERRCODE = '{REFUSED_STATE}'"
     kept = " AND ".join(
         f"new.{name} IS NOT DISTINCT FROM old.{name}" for name, *_ in COLUMNS["record"] if name not in SEALED
@@ -144,8 +140,11 @@ BEGIN
     RETURN old;
 END""",
     }
-    made |= {f"head_history_append_{digit}": _head_history_append(digit, raising) for digit in PARTITIONS}
-    return made | {"record_append": _record_append()}
+    for digit in PARTITIONS:
+        made[f"head_history_append_{digit}"] = _head_history_append(digit, raising)
+        made[f"artifact_append_{digit}"] = _artifact_append(digit, raising)
+        made[f"local_proof_append_{digit}"] = _proof_append(digit, raising)
+    return made
 
 
 def _head_history_append(digit: str, raising: str) -> str:
@@ -166,73 +165,36 @@ BEGIN
 END"""
 
 
-def _record_append() -> str:
-    """What every batch runs: a batch holds one task, and goes to its head + 1 without a gap.
-
-    Operators and types are named in full, since a search path, and before it what a client made for itself alone,
-    could put others in their place. What comes before a record is looked up by a scalar subquery: of EXISTS the
-    planner may make a hash of the whole partition, every time.
-    """
-    cases = "".join(
-        f"""
-    {"ELS" if value else ""}IF digit OPERATOR(pg_catalog.=) {value} THEN
-        PERFORM FROM fresh WHERE
-            CASE WHEN fresh.position OPERATOR(pg_catalog.<>) 1::bigint THEN (
-                SELECT 1 FROM tallystick.record_{digit} AS before
-                WHERE before.session OPERATOR(pg_catalog.=) fresh.session
-                    AND before.position OPERATOR(pg_catalog.=) (fresh.position OPERATOR(pg_catalog.-) 1::bigint)
-            ) ELSE (
-                SELECT 1 FROM tallystick.session_{digit} AS known
-                WHERE known.key OPERATOR(pg_catalog.=) fresh.session
-            ) END IS NULL;"""
-        for value, digit in enumerate(PARTITIONS)
-    )
+def _artifact_append(digit: str, raising: str) -> str:
+    """An artifact comes with its record, in one transaction, and never beside another one."""
     return f"""
-DECLARE
-    one pg_catalog.bytea;
-    digit pg_catalog.int4;
 BEGIN
-    SELECT fresh.session INTO one FROM fresh LIMIT 1;
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
-    IF pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'on'
-        AND pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'remote_apply' THEN
-        RAISE EXCEPTION 'tallystick: synchronous_commit is %', pg_catalog.current_setting('synchronous_commit')
-            USING ERRCODE = '{DURABILITY_STATE}';
-    END IF;
-    IF pg_catalog.current_setting('tallystick.schema', true) IS NULL
-        OR pg_catalog.current_setting('tallystick.schema', true)
-            OPERATOR(pg_catalog.<>) '{schema.SCHEMA_VERSION}' THEN
-        RAISE EXCEPTION 'tallystick: the schema is {schema.SCHEMA_VERSION}, the client says %',
-            coalesce(pg_catalog.current_setting('tallystick.schema', true), 'nothing')
-            USING ERRCODE = '{VERSION_STATE}';
-    END IF;
-    PERFORM FROM fresh WHERE fresh.session OPERATOR(pg_catalog.<>) one;
+    PERFORM FROM fresh LEFT JOIN tallystick.record_{digit} AS r
+        ON r.session = fresh.session AND r.position = fresh.position
+    WHERE r.output_salt IS NULL OR r.output IS NOT NULL OR r.xmin <> pg_current_xact_id()::xid;
     IF FOUND THEN
-        RAISE EXCEPTION 'tallystick: a batch holds one task' USING ERRCODE = '{REFUSED_STATE}';
-    END IF;
-    digit := pg_catalog.get_byte(one, 0) OPERATOR(pg_catalog.>>) 4;{cases}
-    END IF;
-    IF FOUND THEN
-        RAISE EXCEPTION 'tallystick: a record goes to its head + 1' USING ERRCODE = '{REFUSED_STATE}';
+        RAISE EXCEPTION 'tallystick: an artifact is stored with its record' {raising};
     END IF;
     RETURN NULL;
 END"""
 
 
-def unpinned(name: str) -> bool:
-    """Whether a function runs under the caller's search path, since setting one would slow every append down."""
-    return name == "record_append"
+def _proof_append(digit: str, raising: str) -> str:
+    return f"""
+BEGIN
+    PERFORM FROM fresh WHERE NOT EXISTS (
+        SELECT FROM tallystick.record_{digit} AS r WHERE r.session = fresh.session AND r.position = fresh.position
+    );
+    IF FOUND THEN
+        RAISE EXCEPTION 'tallystick: a result is one of the entries' {raising};
+    END IF;
+    RETURN NULL;
+END"""
 
 
 def function_statements() -> list[str]:
-    """What makes the trigger functions, or replaces them by those of this version."""
-    return [
-        f"CREATE OR REPLACE FUNCTION tallystick.{name}() RETURNS trigger LANGUAGE plpgsql"
-        f"{'' if unpinned(name) else ' SET search_path = pg_catalog, pg_temp'} AS $body${body}$body$"
-        for name, body in functions().items()
-    ]
+    """What makes the functions, or replaces them by those of this version."""
+    return [function.statement for function in functions()]
 
 
 def statements() -> list[str]:

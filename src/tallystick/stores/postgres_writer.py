@@ -1,8 +1,8 @@
 """Appends to one session on PostgreSQL: one statement where the head is known, the head's row lock where it is not.
 
-A client that knows where a session stands hashes alone and sends one statement that moves the head only if it
-still stands there (compare-and-swap). Whoever misses takes the head's row lock, which queues fairly, and goes on
-with locks for as long as it meets others there.
+A client that knows where a session stands hashes alone and sends one statement, by which the database moves the
+head only if it still stands there (compare-and-swap). Whoever misses takes the head's row lock, which queues fairly,
+and goes on with locks for as long as it meets others there.
 """
 
 # Here the session is always the track's, so some of what `Batch` passes is not needed.
@@ -10,12 +10,16 @@ with locks for as long as it meets others there.
 
 from __future__ import annotations
 
+import psycopg
+
 from tallystick.errors import TamperedError
+from tallystick.model.jsontext import compact
 from tallystick.proof.merkle import leaf_hash
 from tallystick.stores.appending import Batch, Standing
 from tallystick.stores.artifacts import pack
 from tallystick.stores.base import INLINE_OUTPUT, Head, SessionKey, Tip, tip_from
 from tallystick.stores.postgres_errors import Interrupted
+from tallystick.stores.postgres_schema import MOVED_STATE
 from tallystick.stores.postgres_sql import (
     BEGIN,
     BYTEA,
@@ -30,16 +34,17 @@ from tallystick.stores.postgres_sql import (
     row_values,
     texts,
 )
-from tallystick.stores.postgres_track import Miss, pack_pointers, place_pointers, read_pointers
+from tallystick.stores.postgres_track import TRUE, HeadPointers, Miss, append_values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from psycopg.pq.abc import PGresult
 
-    from tallystick.stores.appending import Seen, Work
+    from tallystick.stores.appending import Seen, Stored, Work
     from tallystick.stores.base import IdempotencyKey, Row
+    from tallystick.stores.copying import KeyRow
     from tallystick.stores.postgres_connection import Link
     from tallystick.stores.postgres_sql import Statement
     from tallystick.stores.postgres_track import Track
@@ -53,20 +58,24 @@ COPY_ROWS = 32
 class Loaded:
     """What a transaction read of a session once it held the lock on its head."""
 
-    __slots__ = ("at", "clock", "edge", "header", "pointers", "position", "prefix", "seen", "task_id")
+    __slots__ = ("at", "clock", "edge", "header", "pointers", "position", "prefix", "seen", "task_id", "until")
 
-    def __init__(self, result: PGresult, keys: PGresult | None) -> None:
+    def __init__(self, result: PGresult, keys: PGresult | None, track: Track) -> None:
+        known = track.pointers
+
         def value(column: int) -> bytes | None:
             return result.get_value(0, column)
 
         self.clock = _integer(value(0))
-        self.task_id = _text(value(2))
-        self.header = value(3)
-        self.position = None if (position := value(4)) is None else _integer(position)
-        self.at = _text(value(5))
-        self.edge = value(6)
-        self.pointers = _text(value(7))
-        self.prefix = value(8)
+        self.task_id = _text(value(1))
+        self.header = value(2)
+        self.position = None if (position := value(3)) is None else _integer(position)
+        self.at = _text(value(4))
+        self.edge = value(5)
+        is_known = track.packed == self.edge and known.names == value(6)
+        self.pointers = known if is_known else HeadPointers.unpack(value(6), value(7), value(8), known)
+        self.until = _text(value(9)) or ""
+        self.prefix = value(10)
         self.seen: dict[str, Seen] = {}
         for row in range(keys.ntuples if keys is not None else 0):
             assert keys is not None
@@ -77,19 +86,14 @@ class Loaded:
 def lock(link: Link, track: Track, keys: Sequence[str]) -> Loaded:
     """Begin a transaction, lock the session's head, and read what appending needs: one round trip.
 
-    What is read must be read by statements of their own: a statement that waits for a lock has already chosen
-    what it sees.
+    Keys are read by a statement of its own: one that waits for a lock has already chosen what it sees.
     """
     statements = track.statements
-    work: list[tuple[Statement, Parameters]] = [
-        (BEGIN, ()),
-        (statements.lock, (track.key,)),
-        (statements.load, (track.key,)),
-    ]
+    work: list[tuple[Statement, Parameters]] = [(BEGIN, ()), (statements.hold, (track.key,))]
     if keys:
         work.append((statements.keys, (track.key, texts(keys))))
-    _, _, loaded, *found = link.pipeline(work)
-    return Loaded(loaded, found[0] if found else None)
+    _, held, *found = link.pipeline(work)
+    return Loaded(held, found[0] if found else None, track)
 
 
 class PostgresBatch(Batch):
@@ -101,8 +105,9 @@ class PostgresBatch(Batch):
         self._track = track
         self._statements = track.statements
         self._loaded = loaded
-        self._inline = track.inline if loaded is None else {}
-        self._more = track.more if loaded is None else False
+        self._pointers, self._until = (
+            (track.pointers, track.until) if loaded is None else (loaded.pointers, loaded.until)
+        )
         self._known: SessionKey | None = None
         self._expected: tuple[bytes, bytes] | None = None
         self._before: list[tuple[Statement, Parameters]] = []
@@ -137,9 +142,7 @@ class PostgresBatch(Batch):
     def _insert_session(self, task_id: str, header: bytes) -> SessionKey:
         edge = leaf_hash(header)
         self._expected = (int8(0), edge)
-        self._before.append(
-            (self._statements.create, (self._track.key, task_id.encode(), header, self._now.encode(), edge))
-        )
+        self._before.append((self._statements.create, (self._track.key, header)))
         self._known = SessionKey(int.from_bytes(self._track.key), self._ledger_id, task_id, header)
         return self._known
 
@@ -150,17 +153,16 @@ class PostgresBatch(Batch):
         tip = tip_from(session.task_id, head)
         self._require_open(session, tip.position)
         self._expected = (int8(tip.position), tip.edge.pack())
-        self._inline, self._more = read_pointers(loaded.pointers, session.task_id)
         known = self._track.standing
         unmoved = known is not None and self._expected == (int8(known.tip.position), self._track.packed)
-        pointers = dict(known.pointers if unmoved and known is not None else self._inline)
+        pointers = dict(known.pointers if unmoved and known is not None else self._pointers.positions())
         standing = Standing(session, rules, tip, pointers, new=False)
         missing = [key for key in keys if key not in standing.pointers]
         standing.pointers.update(self._read_pointers(standing, missing))
         return standing
 
     def _read_pointers(self, standing: Standing, keys: Sequence[str]) -> dict[str, int]:
-        if not self._more or not keys:
+        if not self._pointers.more or not keys:
             return {}
         # Without the lock, too: pointers move with the head alone, and if it has moved, this comes to nothing.
         found = self._link.run(self._statements.pointers, (self._track.key, texts(set(keys))))
@@ -204,16 +206,18 @@ class PostgresBatch(Batch):
         self._keys.append((key.key.encode(), first, head.position, key.salt, digest))
         self._heads[head.position] = head
 
-    # --- erasure
-
-    def _salts(self, session: SessionKey, position: int, parts: Sequence[str]) -> tuple[bytes | None, ...] | None:
+    def _stored(self, session: SessionKey, position: int) -> Stored | None:
+        for row in self._rows:
+            if row.position == position:
+                return row.record, row.sealed.text_salt, row.sealed.details_salt, row.sealed.output_salt
         if not 0 < position < 1 << 63:
             return None
-        found = self._link.run(self._statements.salts, (self._track.key, int8(position)))
+        found = self._link.run(self._statements.stored, (self._track.key, int8(position)))
         if not found.ntuples:
             return None
-        salts = dict(zip(("text", "details", "output"), (found.get_value(0, n) for n in range(3)), strict=True))
-        return tuple(salts[part] for part in parts)
+        return found.get_value(0, 0) or b"", *(found.get_value(0, n) for n in (1, 2, 3))  # type: ignore[return-value]
+
+    # --- erasure
 
     def _clear(self, session: SessionKey, position: int, parts: Sequence[str]) -> None:
         place = (self._track.key, int8(position))
@@ -236,48 +240,62 @@ class PostgresBatch(Batch):
         link.unconfirmed = False
         for done, position, record in self._done:
             done.attempts.append((position, record))
-        append = None
-        inline, more = self._inline, self._more
-        packed = standing.tip.edge.pack() if standing is not None else b""
+        append, packed = None, b""
+        if standing is not None:
+            packed = standing.tip.edge.pack()
         if standing is not None and standing.moved:
-            inline, rows = place_pointers(self._inline, standing.moved, standing.pointers)
-            more = more or bool(rows)
-            if self._loaded is not None and self._is_bulk():
-                self._copy()
-            append = self._append(standing.tip, packed, pack_pointers(inline, more), rows)
-        if self._loaded is None:
-            if append is not None:
-                self._require_moved(link.run(*append))
-        else:
-            work = [*self._before, *([append] if append else []), *self._after, (COMMIT, ())]
-            results = link.pipeline(work)
-            if append is not None:
-                self._require_moved(results[len(self._before)])
+            append = self._append(standing, packed)
+        try:
+            if self._loaded is not None:
+                work = [*self._before, *([append] if append else []), *self._after, (COMMIT, ())]
+                results = link.pipeline(work)
+                if append is not None:
+                    self._require_moved(append[0], results[len(self._before)])
+            elif append is not None:
+                self._require_moved(append[0], link.run(*append))
+        except psycopg.errors.Error as error:
+            if error.sqlstate == MOVED_STATE:
+                self._forget_attempts()
+            raise
         if link.unconfirmed:
             raise Interrupted("no standby confirmed the commit")
         if standing is not None:
-            self._track.accept(standing, packed, inline, more)
+            self._track.accept(standing, packed, self._pointers, self._until)
 
-    def _require_moved(self, result: PGresult) -> None:
-        if not result.command_tuples:
-            for done, _, _ in self._done:
-                done.attempts.pop()
+    def _require_moved(self, statement: Statement, result: PGresult) -> None:
+        found = result.get_value(0, 0)
+        if statement is self._statements.append_many:
+            self._until = _text(found) or ""
+        elif found != TRUE:
+            self._forget_attempts()
+            if self._loaded is not None:  # The head is held, so it is no other client: it is how this session is set.
+                self._link.insist()
             raise Miss
 
-    def _append(self, tip: Tip, packed: bytes, pointers: bytes, rows: dict[str, int]) -> tuple[Statement, Parameters]:
+    def _forget_attempts(self) -> None:
+        """Nothing of it was recorded, and that is certain."""
+        for done, _, _ in self._done:
+            done.attempts.pop()
+
+    def _append(self, standing: Standing, packed: bytes) -> tuple[Statement, Parameters] | None:
+        """What is to be sent to append the rows and to move the head; None if it was sent already."""
         assert self._expected is not None
-        statements, keys = self._statements, self._keys
-        head = (self._track.key, *self._expected, int8(tip.position), tip.at.encode(), packed, pointers)
-        if len(self._rows) == 1 and len(keys) < 2 and not rows and tip.position > 1:
-            values = row_values(self._rows[0])[1:]
-            if not keys:
-                return statements.append_one, (*head, *values)
-            name, _, _, salt, digest = keys[0]
-            return statements.append_keyed, (*head, *values, name, salt, digest)
-        many = (*head, texts(rows), integers(rows.values()), *self._key_arrays())
-        if not self._rows:
-            return statements.move, many
-        return statements.append_many, (*many, *_row_arrays(self._rows))
+        before, tip = self._pointers, standing.tip
+        self._pointers, rows = before.moved(standing.moved, standing.pointers)
+        if self._loaded is not None and self._is_bulk():
+            self._copy(packed, before, rows)
+            return None
+        names = self._pointers.names if len(self._pointers.slots) > len(before.slots) else None
+        is_plain = len(self._rows) == 1 and len(self._keys) < 2 and names is None and not rows
+        if is_plain and tip.at <= self._until:
+            values = append_values(self._track.key, self._expected, packed, self._pointers.places, self._rows[0])
+            if not self._keys:
+                return self._statements.append_one, values
+            name, _, _, salt, digest = self._keys[0]
+            return self._statements.append_keyed, (*values, name, salt, digest)
+        placed = (texts(rows), integers(rows.values())) if rows else (None, None)
+        head = (self._track.key, *self._expected, packed, names, self._pointers.places, *placed)
+        return self._statements.append_many, (*head, *self._key_arrays(), *_row_arrays(self._rows))
 
     def _key_arrays(self) -> tuple[bytes, ...]:
         names, firsts, lasts, salts, digests = zip(*self._keys, strict=True) if self._keys else ((),) * 5
@@ -294,16 +312,49 @@ class PostgresBatch(Batch):
     def _is_bulk(self) -> bool:
         return len(self._rows) >= COPY_ROWS or any(has_artifact(row.sealed.output) for row in self._rows)
 
-    def _copy(self) -> None:
-        """Send the rows by COPY; the head follows with the commit."""
+    def _copy(self, packed: bytes, before: HeadPointers, rows: dict[str, int]) -> None:
+        """Send the rows by COPY, which moves the head."""
+        assert self._expected is not None
         link, key, statements = self._link, self._track.key, self._statements
-        if self._before:
-            link.pipeline(self._before)
-            self._before = []
+        keys = [(name.decode(), first, last, salt, digest) for name, first, last, salt, digest in self._keys]
+        place, known = int.from_bytes(self._expected[0], "big"), self._expected[1]
+        batch = batch_of(place, known, packed, before, self._pointers, rows, keys)
+        link.pipeline([*self._before, (statements.batch, (batch,))])
+        self._before = []
         link.copy(statements.copy_records, copied([key, *row_values(row)] for row in self._rows))
         if any(has_artifact(row.sealed.output) for row in self._rows):
             link.copy(statements.copy_artifacts, copied(artifact_rows(key, self._rows)))
         self._rows = []
+
+
+def batch_of(
+    place: int,
+    known: bytes,
+    edge: bytes,
+    before: HeadPointers,
+    after: HeadPointers,
+    rows: Mapping[str, int],
+    keys: Iterable[KeyRow] = (),
+) -> bytes:
+    """Where records that go by COPY lead to, for the setting `tallystick.batch`; see `postgres_moving`.
+
+    `before` and `after`: the pointers in the head's row; `rows`: those that move in rows of their own.
+    """
+    written = [
+        [name, first, last, None if salt is None else salt.hex(), None if digest is None else digest.hex()]
+        for name, first, last, salt, digest in keys
+    ]
+    return compact(
+        {
+            "place": place,
+            "known": known.hex(),
+            "edge": edge.hex(),
+            "names": list(after.slots) if len(after.slots) > len(before.slots) else None,
+            "places": list(after.positions().values()),
+            "rows": dict(rows) or None,
+            "keys": written,
+        }
+    )
 
 
 def has_artifact(output: bytes | None) -> bool:
@@ -321,11 +372,12 @@ def artifact_rows(key: bytes, rows: Iterable[Row]) -> Iterator[list[bytes | None
 
 
 def _row_arrays(rows: Sequence[Row]) -> list[bytes]:
-    columns = zip(*(row_values(row) for row in rows), strict=True) if rows else [()] * len(_KINDS)
+    """The rows in columns, but for their positions, which follow from the head's."""
+    columns = zip(*(row_values(row)[1:] for row in rows), strict=True) if rows else [()] * len(_KINDS)
     return [array(kind, column) for kind, column in zip(_KINDS, columns, strict=True)]
 
 
-_KINDS = (INT8, BYTEA, BYTEA, INT8, INT8, *[BYTEA] * 6)
+_KINDS = (BYTEA, BYTEA, INT8, INT8, *[BYTEA] * 6)
 
 
 def _integer(value: bytes | None) -> int:

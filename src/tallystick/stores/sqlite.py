@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from _thread import RLock
+from time import monotonic, sleep
 
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError
+from tallystick.files import sync_folder
 from tallystick.model.ids import require_task_id
-from tallystick.stores import forking, sqlite_proofs
+from tallystick.stores import forking, sqlite_connection, sqlite_proofs
 from tallystick.stores import sqlite_schema as schema
 from tallystick.stores.appending import Work
 from tallystick.stores.base import SessionKey
@@ -26,7 +28,6 @@ from tallystick.stores.sqlite_connection import (
     require_sqlite,
     roll_back,
     store_error,
-    sync_folder,
 )
 from tallystick.stores.sqlite_memory import Memory
 from tallystick.stores.sqlite_reader import SqliteReader
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+GIVE_WAY_SECONDS = 0.05
+"""What others have between two attempts to empty the log."""
 LEAST_BYTES = 512
 """A smaller file is no database; SQLite would take it for an empty one and write over it."""
 
@@ -125,7 +128,8 @@ class SqliteStore(SqliteReader):
     def _id_as_it_is(self) -> str:
         with self._reading:
             connection = self._connection()
-            if schema.version(connection, self.path):
+            self._version = schema.version(connection, self.path)
+            if self._version:
                 return schema.read_ledger_id(connection, self.path)
             connection.close()
             self._reader = None
@@ -188,13 +192,35 @@ class SqliteStore(SqliteReader):
         return self._submit(Work(header.task_id, drafts, header=header, defaults=False))
 
     def erase(self, task_id: str, position: int, parts: Sequence[str], redaction: Draft) -> Head:
-        """Clear sealed parts of an entry and record the redaction that names them, in one transaction.
+        """See `Store.erase`."""
+        return self._submit(Work(task_id, [redaction], erase=(position, parts)))
 
-        Afterwards the bytes are gone from the file and its log. Raises NotFoundError, InputError.
-        """
-        head = self._submit(Work(task_id, [redaction], erase=(position, parts)))
-        self._truncate_log()
-        return head
+    def finish_erasures(
+        self, progress: Callable[[int, int], None] | None = None, *, patience: float | None = None
+    ) -> None:
+        """See `Store.finish_erasures`. Takes as long as writing the file anew, and as much space twice."""
+        self._require_writable()
+        patience = sqlite_connection.BUSY_SECONDS if patience is None else patience
+        deadline = monotonic() + patience
+        while not self._finish_erasures(progress):
+            if monotonic() >= deadline:
+                raise StoreUnavailableError(
+                    "the part is erased, but a reader keeps the old log in use",
+                    where=self.path,
+                    advice="end the reader; notch erase --finish, or the next erasure, empties the log",
+                )
+            sleep(GIVE_WAY_SECONDS)
+
+    def _finish_erasures(self, progress: Callable[[int, int], None] | None) -> bool:
+        from tallystick.stores.sqlite_erasing import finish
+
+        with self._writing, self._locked():
+            try:
+                self._writer = self._writer or self._open_writer()
+            except ENGINE_ERRORS as error:
+                raise store_error(error, self.path) from None
+            self._require_in_place()
+            return finish(self.path, progress)
 
     def _require_writable(self) -> None:
         if self.read_only:
@@ -292,22 +318,8 @@ class SqliteStore(SqliteReader):
             except BaseException:
                 connection.close()
                 raise
-        self._writer, self._memory = connection, Memory()
+        self._writer, self._memory, self._version = connection, Memory(), schema.SCHEMA_VERSION
         return connection
-
-    def _truncate_log(self) -> None:
-        with self._writing, self._locked():
-            try:
-                connection = self._writer or self._open_writer()
-                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            except ENGINE_ERRORS as error:
-                raise store_error(error, self.path) from None
-        if busy:
-            raise StoreUnavailableError(
-                "the part is erased, but a reader keeps the old log in use",
-                where=self.path,
-                advice="end the reader; the next erasure or close truncates the log",
-            )
 
     def remember_proofs(self, proofs: Sequence[tuple[bytes, SessionKey, int]]) -> None:
         """See `Store.remember_proofs`."""
@@ -348,7 +360,7 @@ class SqliteStore(SqliteReader):
         return idempotency_keys(self._query, session, after, count)
 
     def backup(self, target: str, progress: Callable[[int, int], None] | None = None) -> None:
-        """Copy the whole ledger, as it is at this moment, into a new file of its own.
+        """Copy the whole ledger, as it is at this moment and without what was erased, into a new file of its own.
 
         Raises InputError where the target exists, StoreUnavailableError where it cannot be written.
         """

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tallystick.stores.adopting import complete_rows, require_foreign, require_same
+from tallystick.stores.adopting import complete_rows, erased_before, require_foreign, require_same
 from tallystick.stores.base import HEAD_KEY, INLINE_OUTPUT
 from tallystick.stores.sqlite_appended import parameters
 from tallystick.stores.sqlite_schema import POSITION_BITS
-from tallystick.stores.sqlite_writer import INSERT_RECORD, INSERT_STATE, write_artifact
+from tallystick.stores.sqlite_writer import INSERT_RECORD, INSERT_STATE, clear, note_erasing, write_artifact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ def adopt(connection: sqlite3.Connection, source: Store, key: SessionKey, own: s
             if output is not None and len(output) > INLINE_OUTPUT:
                 write_artifact(connection, base + row.position, output)
         connection.executemany(INSERT_RECORD, [parameters(base, row) for row in rows])
+        for position, part in erased_before(rows, held):
+            clear(connection, number, position, [part])
+            note_erasing(connection, base + rows[-1].position)
     _write_state(connection, source, key, number, new=held < 0)
     return tip.position - max(held, 0)
 

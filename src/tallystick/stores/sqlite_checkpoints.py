@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tallystick.proof.headmap import map_key
 from tallystick.stores.base import HEAD_KEY, tip_from
-from tallystick.stores.checkpoints import StoredCheckpoint, moved_since
-from tallystick.stores.sqlite_schema import SINCE
+from tallystick.stores.checkpoints import Moved, StoredCheckpoint, moved_since, unowned_head
+from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK, SINCE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,17 +21,23 @@ if TYPE_CHECKING:
     Write = Callable[[Callable[[sqlite3.Connection], bool]], bool]
 
 READ_ROWS = 1024
-_NEWEST_HEAD = (
-    "LEFT JOIN head_history h ON h.session = s.number"
-    " AND h.checkpoint = (SELECT max(checkpoint) FROM head_history WHERE session = s.number)"
+_NEWEST_KEPT = (
+    "JOIN head_history h ON h.session = s.number AND h.checkpoint ="
+    " (SELECT max(checkpoint) FROM head_history WHERE session = s.number AND checkpoint <= ?)"
 )
-_MOVED = (
-    "SELECT s.number, s.task_id, t.position, t.at, t.edge, h.position, h.root FROM {source}"
-    f" LEFT JOIN state t ON t.session = s.number AND t.key = '{HEAD_KEY}' {_NEWEST_HEAD}"
-    " WHERE s.ledger = 1 ORDER BY s.number"
+_LAST_RECORD = (
+    f"LEFT JOIN record r ON r.id = (SELECT max(id) FROM record WHERE id > s.number << {POSITION_BITS}"
+    f" AND id <= (s.number << {POSITION_BITS}) + {POSITION_MASK})"
 )
-_EVERY_SESSION = _MOVED.format(source="session s")
-_MOVED_SESSIONS = _MOVED.format(source="local_moved m JOIN session s ON s.number = m.session")
+_MOVED_AND_KEPT = (
+    f"SELECT s.number, s.task_id, t.position, t.at, t.edge, coalesce(r.id & {POSITION_MASK}, 0) AS last, r.node,"
+    " h.position, h.root FROM session s"
+    f" LEFT JOIN state t ON t.session = s.number AND t.key = '{HEAD_KEY}' {_LAST_RECORD} LEFT {_NEWEST_KEPT}"
+    " WHERE s.ledger = 1 AND (t.position IS NOT last OR t.position IS NOT h.position)"
+    " UNION ALL SELECT count(*), NULL, coalesce(sum(h.position + 1), 0), NULL, NULL, NULL, NULL, NULL, NULL"
+    f" FROM session s {_NEWEST_KEPT} WHERE s.ledger = 1"
+)
+"""The sessions that moved, then the totals of the kept heads: in one statement, which sees one moment."""
 _HEAD_AS_OF = "h.checkpoint = (SELECT max(checkpoint) FROM head_history WHERE session = h.session AND checkpoint <= ?)"
 
 
@@ -67,25 +73,16 @@ class SqliteLog:
         )
         return [StoredCheckpoint(*row) for row in rows]
 
-    def pending(self) -> tuple[int, bytes] | None:
-        """See `CheckpointLog.pending`."""
-        if not self._present():
-            return None
-        rows = self._query("SELECT number, leaf FROM local_pending ORDER BY number DESC LIMIT 1", kinds="ib")
-        return (rows[0][0], rows[0][1]) if rows else None
-
-    def moved(self) -> list[MovedHead]:
+    def moved(self, size: int) -> Moved:
         """See `CheckpointLog.moved`. A file of an older schema is brought up to date."""
         if not self._present():
             self._write(lambda _: True)
-        ((begun,),) = self._query("SELECT EXISTS (SELECT 1 FROM head_history)")
-        found = []
-        for number, task_id, position, at, edge, before, root in self._query(
-            _MOVED_SESSIONS if begun else _EVERY_SESSION
-        ):
+        *rows, (tasks, _, entries, *_) = self._query(_MOVED_AND_KEPT, (size, size))
+        heads = []
+        for number, task_id, position, at, edge, last, node, before, root in rows:
             tip = tip_from(task_id, None if position is None else (position, at, edge))
-            found.append(moved_since(number, task_id, tip, before, root))
-        return [one for one in found if one is not None]
+            heads.append(moved_since(number, task_id, tip, (last, node), before, root))
+        return Moved([one for one in heads if one is not None], tasks, entries)
 
     def changes(self, after: int = 0) -> Iterator[list[Change]]:
         """See `CheckpointLog.changes`."""
@@ -157,56 +154,34 @@ class SqliteLog:
 
     # --- writing
 
-    def prepare(self, number: int, leaf: bytes, moved: Sequence[MovedHead], tiles: Tiles, *, anew: bool) -> bool:
-        """See `CheckpointLog.prepare`."""
+    def add(
+        self,
+        number: int,
+        moved: Sequence[MovedHead],
+        tiles: Tiles,
+        *,
+        anew: bool,
+        signed: Callable[[], StoredCheckpoint],
+    ) -> bool:
+        """See `CheckpointLog.add`. Whoever appends waits until it is signed."""
 
         def work(connection: sqlite3.Connection) -> bool:
-            if not _is_next(connection, number):
+            (size,) = connection.execute("SELECT coalesce(max(number), 0) FROM checkpoint").fetchone()
+            if size + 1 != number:
                 return False
-            (begun,) = connection.execute("SELECT EXISTS (SELECT 1 FROM head_history)").fetchone()
+            if connection.execute("SELECT 1 FROM head_history WHERE checkpoint >= ? LIMIT 1", (number,)).fetchone():
+                raise unowned_head(number)
             connection.executemany(
                 "INSERT INTO head_history (session, checkpoint, position, root) VALUES (?, ?, ?, ?)",
                 ((one.session, number, one.position, one.root) for one in moved),
             )
-            connection.execute("INSERT INTO local_pending (number, leaf) VALUES (?, ?)", (number, leaf))
             _keep_map(connection, moved, tiles, anew=anew)
-            if begun:
-                _forget_moved(connection, moved)
-            else:
-                _note_moved_meanwhile(connection)
-            return True
-
-        return self._write(work)
-
-    def replace_pending(self, number: int, leaf: bytes) -> bool:
-        """See `CheckpointLog.replace_pending`."""
-
-        def work(connection: sqlite3.Connection) -> bool:
-            done = connection.execute("UPDATE local_pending SET leaf = ? WHERE number = ?", (leaf, number))
-            return done.rowcount == 1
-
-        return self._write(work)
-
-    def finish(self, checkpoint: StoredCheckpoint) -> bool:
-        """See `CheckpointLog.finish`."""
-
-        def work(connection: sqlite3.Connection) -> bool:
-            done = connection.execute(
-                "DELETE FROM local_pending WHERE number = ? AND leaf = ?", (checkpoint.number, checkpoint.leaf)
-            )
-            if done.rowcount != 1:
-                return False
+            checkpoint = signed()
             values = tuple(getattr(checkpoint, name) for name in StoredCheckpoint.FIELDS)
             connection.execute("INSERT INTO checkpoint (number, leaf, node, note, key) VALUES (?, ?, ?, ?, ?)", values)
             return True
 
         return self._write(work)
-
-
-def _is_next(connection: sqlite3.Connection, number: int) -> bool:
-    (size,) = connection.execute("SELECT coalesce(max(number), 0) FROM checkpoint").fetchone()
-    (pending,) = connection.execute("SELECT count(*) FROM local_pending").fetchone()
-    return bool(size + 1 == number and not pending)
 
 
 def _keep_map(connection: sqlite3.Connection, moved: Sequence[MovedHead], tiles: Tiles, *, anew: bool) -> None:
@@ -223,22 +198,4 @@ def _keep_map(connection: sqlite3.Connection, moved: Sequence[MovedHead], tiles:
     connection.executemany(
         "INSERT OR REPLACE INTO local_tile (depth, prefix, tile) VALUES (?, ?, ?)",
         ((depth, prefix, tile) for (depth, prefix), tile in sorted(tiles.items())),
-    )
-
-
-def _forget_moved(connection: sqlite3.Connection, moved: Sequence[MovedHead]) -> None:
-    """What is in the checkpoint has no longer moved, but for those that others appended to meanwhile."""
-    connection.executemany(
-        "DELETE FROM local_moved WHERE session = ?"
-        f" AND ? = (SELECT position FROM state WHERE session = local_moved.session AND key = '{HEAD_KEY}')",
-        ((one.session, one.position) for one in moved),
-    )
-
-
-def _note_moved_meanwhile(connection: sqlite3.Connection) -> None:
-    """At the first checkpoint nothing noted yet what moved after its heads were read."""
-    connection.execute(
-        "INSERT OR IGNORE INTO local_moved SELECT s.number FROM session s"
-        f" LEFT JOIN state t ON t.session = s.number AND t.key = '{HEAD_KEY}' {_NEWEST_HEAD}"
-        " WHERE s.ledger = 1 AND t.position IS NOT h.position"
     )

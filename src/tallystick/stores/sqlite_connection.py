@@ -9,9 +9,11 @@ from __future__ import annotations
 import gc
 import os
 import sqlite3
+import stat
 from time import sleep
 
 from tallystick.errors import StoreUnavailableError, TallystickError, TamperedError
+from tallystick.files import PRIVATE, PUBLIC
 from tallystick.stores.sqlite_schema import MINIMUM
 
 TYPE_CHECKING = False
@@ -28,7 +30,8 @@ BUSY_SECONDS = 60.0
 GIVE_WAY_SECONDS = 0.0001
 """What the next one has to wake up, where others want the lock: whoever gave it back would else take it again."""
 GIVE_WAY_TIMES = 8
-SIDE_FILES = ("-wal", "-shm", "-journal", "-lock")
+LOCK = "-lock"
+SIDE_FILES = ("-wal", "-shm", "-journal", LOCK)
 ENGINE_ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 """What the sqlite3 module raises: the last two for a damaged schema, and for numbers that no ledger has."""
 _KINDS = {
@@ -51,8 +54,13 @@ def require_sqlite() -> None:
 
 
 def _uri(path: str, query: str) -> str:
-    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    return f"file:{quoted}?{query}"
+    return f"file:{_quoted(path)}?{query}"
+
+
+def _quoted(path: str) -> str:
+    for character, escape in (("%", "%25"), ("?", "%3f"), ("#", "%23"), ("&", "%26")):
+        path = path.replace(character, escape)
+    return path
 
 
 def _connect(path: str, query: str) -> sqlite3.Connection:
@@ -83,8 +91,8 @@ def connect_reader(path: str) -> sqlite3.Connection:
 
 
 def connect_writer(path: str, *, create: bool = False) -> sqlite3.Connection:
-    """A connection whose commits are on disk when they return."""
-    connection = _connect(path, "mode=rwc" if create else "mode=rw")
+    """A connection whose commits are on disk when they return. A new file gets the mode of the lock beside it."""
+    connection = _connect(path, f"mode=rwc&modeof={_quoted(path)}{LOCK}" if create else "mode=rw")
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         connection.close()
@@ -151,15 +159,6 @@ def file_identity(path: str) -> tuple[int, int] | None:
     return told.st_dev, told.st_ino
 
 
-def sync_folder(folder: str) -> None:
-    """Have the names of new files in it survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def first_of_wrong_type(rows: list[tuple[Any, ...]], kinds: str) -> tuple[Any, ...] | None:
     """The first row that has a value of the wrong type: SQLite does not look when it reads a damaged page.
 
@@ -203,11 +202,31 @@ def store_error(error: Exception, path: str) -> TallystickError:
     return StoreUnavailableError(str(error), where=path, advice=advice)
 
 
+def _open_lock(path: str, database: str) -> int:
+    """The lock file, open, its mode and owner those of the ledger as SQLite's own side files have them.
+
+    Whoever may write a ledger that is shared on purpose has to be able to take its lock. Raises OSError.
+    """
+    try:
+        shared = os.stat(database)
+    except FileNotFoundError:
+        shared = None
+    mode = PRIVATE if shared is None else PRIVATE | (shared.st_mode & PUBLIC)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    found, user = os.fstat(descriptor), os.geteuid()
+    if user in (0, found.st_uid) and stat.S_IMODE(found.st_mode) != mode:
+        os.fchmod(descriptor, mode)
+    if user == 0 and shared is not None and (found.st_uid, found.st_gid) != (shared.st_uid, shared.st_gid):
+        os.fchown(descriptor, shared.st_uid, shared.st_gid)
+    return descriptor
+
+
 class WriteLock:
     """An advisory lock file, so that processes queue for the write lock instead of polling for it."""
 
     def __init__(self, path: str) -> None:
-        self._path = f"{path}-lock"
+        self._database = path
+        self._path = f"{path}{LOCK}"
         self._descriptor = -1
         self._others = 0
         """How many more times to give way: others were met not long ago."""
@@ -217,7 +236,7 @@ class WriteLock:
             return
         if self._descriptor < 0:
             try:
-                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                self._descriptor = _open_lock(self._path, self._database)
             except OSError as error:
                 raise StoreUnavailableError(
                     f"cannot write beside the ledger: {error.strerror}",

@@ -7,7 +7,15 @@ from tallystick.stores.base import HEAD_KEY, INLINE_OUTPUT
 from tallystick.stores.copying import NEW, OUTPUT, beside
 from tallystick.stores.sqlite_adopt import session_at
 from tallystick.stores.sqlite_schema import POSITION_BITS, TRIGGERS
-from tallystick.stores.sqlite_writer import INSERT_RECORD, INSERT_STATE, UPDATE_HEAD, UPDATE_POINTER, write_artifact
+from tallystick.stores.sqlite_writer import (
+    INSERT_RECORD,
+    INSERT_STATE,
+    UPDATE_HEAD,
+    UPDATE_POINTER,
+    clear,
+    note_erasing,
+    write_artifact,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,14 +84,9 @@ def _write_state(connection: sqlite3.Connection, piece: Piece, number: int) -> N
 
 def _clear(connection: sqlite3.Connection, piece: Piece, base: int) -> None:
     for position, part in piece.cleared:
-        connection.execute(f"UPDATE record SET {part}_salt = NULL, {part} = NULL WHERE id = ?", (base + position,))
-        if part == "output":
-            connection.execute("DELETE FROM artifact WHERE record = ?", (base + position,))
-        connection.execute("DELETE FROM local_proof WHERE record = ?", (base + position,))
-        connection.execute(
-            "UPDATE local_idempotency SET salt = NULL, digest = NULL WHERE session = ? AND first <= ? AND last >= ?",
-            (base >> POSITION_BITS, position, position),
-        )
+        clear(connection, base >> POSITION_BITS, position, [part])
+    if piece.cleared:
+        note_erasing(connection, base + piece.tip.position)
 
 
 def idempotency_keys(

@@ -8,7 +8,7 @@ from tallystick.model.text import clean_text
 from tallystick.stores import sqlite_proofs
 from tallystick.stores.base import HEAD_KEY, Row, SessionKey, tip_from
 from tallystick.stores.sqlite_connection import ENGINE_ERRORS, first_of_wrong_type, store_error
-from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK
+from tallystick.stores.sqlite_schema import POSITION_BITS, POSITION_MASK, REDACTIONS, SINCE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class SqliteReader:
 
     ledger_id: str
     path: str
+    _version: int
+    """The schema version that the file had when it was last looked at."""
     _reading: RLock
     _sessions: dict[str, SessionKey]
 
@@ -200,6 +202,15 @@ class SqliteReader:
             )
 
         return unpack(first_from, task_id=session.task_id, position=position)
+
+    def unfinished_erasures(self) -> list[tuple[str, int]]:
+        """See `Store.unfinished_erasures`."""
+        source = "local_erasing" if self._version >= SINCE["local_erasing"] else f"({REDACTIONS})"
+        return self._query(
+            f"SELECT s.task_id, e.record & {POSITION_MASK} FROM {source} e"
+            f" JOIN session s ON s.number = e.record >> {POSITION_BITS} ORDER BY e.record",
+            kinds="ti",
+        )
 
     def faults(self, session: SessionKey | None = None) -> Iterator[tuple[str, int | None, str]]:
         """See `Store.faults`."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x74616C79
 """`taly`: what the file's header says it is."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 POSITION_BITS = 32
 POSITION_MASK = (1 << POSITION_BITS) - 1
 MINIMUM = (3, 37, 0)
@@ -70,7 +70,9 @@ TABLES |= {
         "CREATE TABLE local_tile (depth INTEGER NOT NULL, prefix INTEGER NOT NULL, tile BLOB NOT NULL,"
         " PRIMARY KEY (depth, prefix)) STRICT, WITHOUT ROWID"
     ),
+    "local_erasing": ("CREATE TABLE local_erasing (record INTEGER PRIMARY KEY, rewritten INTEGER NOT NULL) STRICT"),
 }
+"""`local_erasing` has the redactions whose erased bytes may still lie in the file; `rewritten`: in its log at most."""
 INDEXES = {
     "head_history_by_checkpoint": "CREATE INDEX head_history_by_checkpoint ON head_history (checkpoint)",
 }
@@ -180,18 +182,23 @@ TRIGGERS |= {
         " BEGIN INSERT OR IGNORE INTO local_moved VALUES (new.session); END"
     ),
 }
-"""The last two note which sessions moved since the last checkpoint, so that the next one need not look for them."""
 
-SINCE = {"local_proof": 2} | dict.fromkeys(
-    (
-        *("checkpoint", "head_history", "local_moved", "local_pending", "local_task", "local_tile"),
-        *("checkpoint_no_update", "checkpoint_no_delete", "checkpoint_append"),
-        *("head_history_no_update", "head_history_no_delete", "head_history_append", "head_history_by_checkpoint"),
-        *("state_moved", "state_begun"),
-    ),
-    3,
+SINCE = (
+    {"local_proof": 2}
+    | dict.fromkeys(
+        (
+            *("checkpoint", "head_history", "local_moved", "local_pending", "local_task", "local_tile"),
+            *("checkpoint_no_update", "checkpoint_no_delete", "checkpoint_append"),
+            *("head_history_no_update", "head_history_no_delete", "head_history_append", "head_history_by_checkpoint"),
+            *("state_moved", "state_begun"),
+        ),
+        3,
+    )
+    | {"local_erasing": 4}
 )
-"""The schema version that a table, index or trigger came with; 1 where it is not named."""
+"""The schema version that a table, index or trigger came with; 1 if it is not named."""
+UNTIL = dict.fromkeys(("local_moved", "local_pending", "state_moved", "state_begun"), 3)
+"""The last schema version that had it. They told a signer what to sign, and nobody signed for what they said."""
 
 
 def made_by(version: int) -> dict[tuple[str, str], str]:
@@ -201,7 +208,7 @@ def made_by(version: int) -> dict[tuple[str, str], str]:
         (kind, name): sql
         for kind, statements in kinds.items()
         for name, sql in statements.items()
-        if SINCE.get(name, 1) <= version
+        if SINCE.get(name, 1) <= version <= UNTIL.get(name, SCHEMA_VERSION)
     }
 
 
@@ -258,9 +265,24 @@ def _add_what_is_new(connection: sqlite3.Connection, version: int) -> None:
             connection.execute(statement)
 
 
+REDACTIONS = f"SELECT (session << {POSITION_BITS}) + position AS record FROM state WHERE key = 'tredaction'"
+"""The newest redaction of each session: until schema 4 nobody made sure that what they erase is gone."""
+
+
+def _to_schema_4(connection: sqlite3.Connection) -> None:
+    _add_what_is_new(connection, 4)
+    connection.execute(f"INSERT INTO local_erasing SELECT record, 0 FROM ({REDACTIONS})")
+    connection.execute("DROP TRIGGER head_history_no_delete")
+    connection.execute("DELETE FROM head_history WHERE checkpoint > (SELECT coalesce(max(number), 0) FROM checkpoint)")
+    connection.execute(TRIGGERS["head_history_no_delete"])
+    for kind, name in sorted(made_by(3).keys() - made_by(4).keys(), reverse=True):  # triggers before their tables
+        connection.execute(f"DROP {kind} {name}")
+
+
 MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {
     1: lambda connection: _add_what_is_new(connection, 2),
     2: lambda connection: _add_what_is_new(connection, 3),
+    3: _to_schema_4,
 }
 """From which version: the step to the next one, in the caller's transaction."""
 

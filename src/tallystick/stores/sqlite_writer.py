@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from tallystick.stores.appending import Seen
+    from tallystick.stores.appending import Seen, Stored
     from tallystick.stores.base import Head, IdempotencyKey, Row
     from tallystick.stores.sqlite_memory import Memory
 
@@ -183,30 +183,40 @@ class SqliteBatch(Batch):
             (session.number, key.key, first, head.position, key.salt, digest),
         )
 
-    # --- erasure
-
-    def _salts(self, session: SessionKey, position: int, parts: Sequence[str]) -> tuple[bytes | None, ...] | None:
+    def _stored(self, session: SessionKey, position: int) -> Stored | None:
         self._flush_records()
         if not 0 < position <= POSITION_MASK:
             return None
-        columns = ", ".join(f"{part}_salt" for part in parts)
-        row: tuple[bytes | None, ...] | None = self._connection.execute(
-            f"SELECT {columns} FROM record WHERE id = ?", ((session.number << POSITION_BITS) + position,)
-        ).fetchone()
-        return row
+        statement = "SELECT record, text_salt, details_salt, output_salt FROM record WHERE id = ?"
+        found: list[Stored] = self._read(statement, ((session.number << POSITION_BITS) + position,), "bBBB")
+        return found[0] if found else None
+
+    # --- erasure
 
     def _clear(self, session: SessionKey, position: int, parts: Sequence[str]) -> None:
         self._flush_records()
-        record = (session.number << POSITION_BITS) + position
-        cleared = ", ".join(f"{part}_salt = NULL, {part} = NULL" for part in parts)
-        self._connection.execute(f"UPDATE record SET {cleared} WHERE id = ?", (record,))
-        if "output" in parts:
-            self._connection.execute("DELETE FROM artifact WHERE record = ?", (record,))
-        self._connection.execute("DELETE FROM local_proof WHERE record = ?", (record,))
-        self._connection.execute(
-            "UPDATE local_idempotency SET salt = NULL, digest = NULL WHERE session = ? AND first <= ? AND last >= ?",
-            (session.number, position, position),
-        )
+        clear(self._connection, session.number, position, parts)
+        redaction = self._standing[session.number].tip.position
+        note_erasing(self._connection, (session.number << POSITION_BITS) + redaction)
+
+
+def clear(connection: sqlite3.Connection, session: int, position: int, parts: Sequence[str]) -> None:
+    """Clear these parts of an entry, and what they could be guessed by in the indexes."""
+    record = (session << POSITION_BITS) + position
+    cleared = ", ".join(f"{part}_salt = NULL, {part} = NULL" for part in parts)
+    connection.execute(f"UPDATE record SET {cleared} WHERE id = ?", (record,))
+    if "output" in parts:
+        connection.execute("DELETE FROM artifact WHERE record = ?", (record,))
+    connection.execute("DELETE FROM local_proof WHERE record = ?", (record,))
+    connection.execute(
+        "UPDATE local_idempotency SET salt = NULL, digest = NULL WHERE session = ? AND first <= ? AND last >= ?",
+        (session, position, position),
+    )
+
+
+def note_erasing(connection: sqlite3.Connection, record: int) -> None:
+    """Remember that what this redaction erases is not gone yet. In the transaction that clears it."""
+    connection.execute("INSERT OR IGNORE INTO local_erasing (record, rewritten) VALUES (?, 0)", (record,))
 
 
 def write_artifact(connection: sqlite3.Connection, record: int, output: bytes) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 
 from tallystick.errors import InputError, NotFoundError, StoreUnavailableError
+from tallystick.files import make_folder, open_plain, write_first
 from tallystick.proof.keys import ED25519, MLDSA44_COSIGNATURE, SEED_SIZE, Signer, SigningKey, VerifierKey
 
 TYPE_CHECKING = False
@@ -151,7 +152,7 @@ class KeyFolder:
         """Make the folder, for this user alone. Raises InputError, StoreUnavailableError."""
         self.require_outside()
         try:
-            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            make_folder(self.path)
             found = os.stat(self.path)
         except OSError as error:
             raise StoreUnavailableError(
@@ -169,7 +170,7 @@ class KeyFolder:
 
     def _read(self, path: str) -> str:
         try:
-            with open(path, encoding="ascii", errors="replace") as file:
+            with open(open_plain(path), encoding="ascii", errors="replace") as file:
                 found = os.fstat(file.fileno())
                 if os.name == "posix" and (found.st_mode & 0o077 or found.st_uid not in (0, os.geteuid())):
                     raise InputError("others can read or own this key", where=path, advice=f"chmod 600 {path}")
@@ -183,33 +184,17 @@ class KeyFolder:
         """Write a new file that only this user can read, durable on return."""
         self.make()
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            write_first(path, [f"{line}\n".encode("ascii", "replace")])
         except FileExistsError:
             raise InputError("there is a key of that name", where=path, advice="give the new one another") from None
         except OSError as error:
             raise StoreUnavailableError(f"cannot be written: {error.strerror}", where=path) from None
-        with open(descriptor, "w", encoding="ascii", errors="replace") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(self.path)
 
 
 def given_key(environ: Mapping[str, str]) -> Key | None:
     """The key that the variable holds, as CI gives it. Raises InputError, which never repeats any of it."""
     value = environ.get(VARIABLE, "").strip()
     return _from_secret("", "variable", value, f"${VARIABLE}") if value else None
-
-
-def sync_folder(path: str) -> None:
-    """Have what the folder lists on disk."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _from_secret(name: str, place: str, line: str, where: str) -> Key:

@@ -97,8 +97,7 @@ class Sequencer:
                     where=self._ledger.url,
                     advice="vouch for its history: notch checkpoint --against CHECKPOINT",
                 )
-            standing = Standing.read(log)
-            if standing is None or (known is not None and standing.differs_from(known)):
+            if known is not None and Standing(log).differs_from(known):
                 return
             if known is None or known.size < checkpoint.size:
                 memory.remember(checkpoint)

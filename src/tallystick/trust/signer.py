@@ -1,12 +1,13 @@
 """Signing a whole ledger: one checkpoint over the newest head of every task.
 
-Before it signs, the signer checks that the log extends what its key signed last, and that every head which moved
-extends the one before it. What it is about to sign is in its memory, on disk, before there is a signature.
+A signer trusts nothing that it did not recompute. The log must extend what its key signed last; checkpoints of others
+after it are verified; what moved follows from every session's newest record against the heads that are known to be
+those of the newest checkpoint. What it is about to sign is in its memory, on disk, before there is a signature.
 """
 
 from __future__ import annotations
 
-from tallystick.clock import now
+from tallystick.clock import now, parse_time
 from tallystick.errors import CheckFailedError, InputError, StoreUnavailableError, TamperedError
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.proof.checkpoint import Checkpoint, CheckpointLeaf
@@ -15,27 +16,32 @@ from tallystick.proof.note import sign
 from tallystick.recorded import StoredTree
 from tallystick.stores.checkpoints import (
     LogTree,
+    MovedHead,
     StoredCheckpoint,
     checkpoints,
     decode_leaf,
     epoch_of,
     origin_of,
     require_newest_leaf,
-    stored,
 )
 from tallystick.stores.headmaps import heads_as_of, next_map
+from tallystick.stores.log_faults import log_faults
+from tallystick.trust.memory import Pending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tallystick.ledger import Ledger
-    from tallystick.stores.checkpoints import CheckpointLog, MovedHead
+    from tallystick.stores.checkpoints import CheckpointLog, Moved
+    from tallystick.stores.headmaps import NextMap
     from tallystick.trust.keys import Key
     from tallystick.trust.memory import Memory
 
 ATTEMPTS = 20
-"""How often to begin anew where others make checkpoints at the same time."""
+"""How often to begin again if others make checkpoints at the same time."""
+CLOCKS_DIFFER = 300
+"""By how many seconds the clocks of two signers may differ: no checkpoint is signed after one that is later still."""
 
 
 class UnknownHistoryError(InputError):
@@ -77,65 +83,62 @@ def sign_checkpoint(
     """
     with memory:
         for _ in range(ATTEMPTS):
-            standing = Standing.read(ledger.store.log)
-            if standing is None:
-                continue
-            signing = _Signing(ledger, key, memory, standing, clock)
+            signing = _Signing(ledger, key, memory, clock)
             done, made = signing.begin_epoch(against) if new_epoch else signing.go_on(against)
             if done:
                 return made
     raise StoreUnavailableError("others make checkpoints all the time", where=ledger.url, advice="try again")
 
 
+def require_extends(ledger: Ledger, checkpoints: Iterable[Checkpoint]) -> None:
+    """Raises TamperedError if the ledger does not extend one of these checkpoints."""
+    standing = Standing(ledger.store.log)
+    for one in checkpoints:
+        if why := standing.differs_from(one):
+            raise TamperedError(
+                f"the ledger does not extend checkpoint {one.size} that was given: {why}", where=ledger.url
+            )
+
+
 class Standing:
     """Where a ledger's log stands, as of one moment."""
 
-    __slots__ = ("last", "leaf", "pending", "root", "size", "tree")
+    __slots__ = ("last", "leaf", "root", "size", "tree")
 
-    def __init__(self, log: CheckpointLog, size: int, pending: bytes | None) -> None:
-        self.size = size
+    def __init__(self, log: CheckpointLog) -> None:
+        """Raises TamperedError."""
+        self.size = log.size()
         self.tree = LogTree(log)
-        self.root, self.last = require_newest_leaf(log, size)
+        self.root, self.last = require_newest_leaf(log, self.size)
         self.leaf = self.last.statement() if self.last else None
         """What the newest checkpoint states."""
-        self.pending = pending
-        """The leaf of the checkpoint that comes next, where it was prepared and not finished."""
-
-    @classmethod
-    def read(cls, log: CheckpointLog) -> Standing | None:
-        """None where others change it at this moment. Raises TamperedError."""
-        size, pending = log.size(), log.pending()
-        if pending is None:
-            return cls(log, size, None)
-        number, leaf = pending
-        if number == size + 1:
-            return cls(log, size, leaf)
-        if (log.size(), log.pending()) == (size, pending):
-            raise TamperedError(f"checkpoint {number} is pending, but the newest one is {size}")
-        return None
 
     def differs_from(self, checkpoint: Checkpoint) -> str:
-        """How the log, the pending checkpoint included, does not extend that one; empty where it does."""
+        """How the log does not extend that one; empty if it does."""
         if checkpoint.size <= self.size:
             same = checkpoint.size > 0 and read_root(checkpoint.size, self.tree) == checkpoint.root
             return "" if same else f"checkpoint {checkpoint.size} of the ledger is another one: it was rewritten"
-        if checkpoint.size == self.size + 1 and self.pending is not None:
-            edge = read_edge(self.size, self.tree)
-            edge.append(leaf_hash(self.pending))
-            return "" if edge.root() == checkpoint.root else "the one that is pending is another"
         count = f"{self.size} checkpoint{'' if self.size == 1 else 's'}"
         return f"the ledger has {count}: it was restored from before, rolled back, or is a copy"
+
+    def is_followed_by(self, pending: Pending) -> bool:
+        """Whether that one is the next of this log: it was not stored, and nothing else was."""
+        if pending.checkpoint.size != self.size + 1:
+            return False
+        edge = read_edge(self.size, self.tree)
+        edge.append(leaf_hash(pending.leaf))
+        return edge.root() == pending.checkpoint.root
 
 
 class _Signing:
     """One attempt. Its two ways return (whether it is done, what was made)."""
 
-    def __init__(self, ledger: Ledger, key: Key, memory: Memory, standing: Standing, clock: Callable[[], str]) -> None:
+    def __init__(self, ledger: Ledger, key: Key, memory: Memory, clock: Callable[[], str]) -> None:
         self._ledger = ledger
         self._log = ledger.store.log
         self._key = key
         self._memory = memory
-        self._standing = standing
+        self._standing = Standing(self._log)
         self._clock = clock
 
     # --- the two ways
@@ -143,50 +146,68 @@ class _Signing:
     def go_on(self, against: Checkpoint | None) -> tuple[bool, Made | None]:
         """The next checkpoint of the log as it is."""
         standing = self._standing
+        pending = self._unstored(against)
+        if pending is not None:
+            made = self._store_again(pending)
+            return made is not None, made
         known = self._established(against)
-        epoch = self._epoch_after(known)
-        if standing.pending is not None:
-            return True, self._finish(self._check_pending(standing.pending, known.size if known else 0), epoch)
-        moved = self._log.moved()
-        if not moved:
+        epoch = self._require_told(known)
+        moved = self._log.moved(standing.size)
+        self._require_known_heads(known, moved)
+        if not moved.heads:
             last = standing.last
             return True, Made(last.note, last.number, signed=False) if last else None
-        self._require_not_retired()
-        self._check_steps(known.size if known else 0, standing.size)
-        leaf = self._prepare(moved)
-        return (True, self._finish(leaf, epoch)) if leaf else (False, None)
+        made = self._make(moved, epoch)
+        return made is not None, made
 
     def begin_epoch(self, against: Checkpoint | None) -> tuple[bool, Made | None]:
         """The first checkpoint under a new origin, which cites the last one that is known and not extended."""
-        standing = self._standing
-        known = [one for one in (self._memory.last(), against) if one is not None]
+        pending = self._memory.pending()
+        if pending is not None and self._standing.is_followed_by(pending):
+            return self.go_on(against)
+        signed = [self._memory.last(), pending.checkpoint if pending else None, against]
+        known = [one for one in signed if one is not None]
         if not known:
             raise InputError(
                 f"a new epoch cites the last checkpoint that is known, and {self._key} remembers none",
                 where=self._ledger.url,
                 advice="name one with --against",
             )
-        pending = decode_leaf(standing.size + 1, standing.pending) if standing.pending is not None else None
-        broken = [one for one in known if standing.differs_from(one)]
+        broken = [one for one in known if self._standing.differs_from(one)]
         if not broken:
-            if pending is not None and pending.epoch:
-                return self.go_on(against)
             raise InputError(
                 "the ledger extends what is known of it, so no new epoch is needed", where=self._ledger.url
             )
-        self._require_not_retired()
         cited = max(broken, key=self._rank)
-        if pending is not None and pending.after == cited and standing.pending is not None:
-            return True, self._finish(self._check_pending(standing.pending, standing.size), pending.epoch)
-        epoch = 1 + max(self._epoch_after(None), *(epoch_of(one.origin, self._ledger.ledger_id) for one in known))
-        after = Checkpoint(cited.origin, cited.size, cited.root)
-        if standing.pending is None:
-            leaf = self._prepare(self._log.moved(), epoch, after)
-        else:
-            leaf = self._replace(self._check_pending(standing.pending, standing.size), epoch, after)
-        return (True, self._finish(leaf, epoch)) if leaf else (False, None)
+        epoch = 1 + max(self._epoch_of_log(), *(epoch_of(one.origin, self._ledger.ledger_id) for one in known))
+        moved = self._log.moved(self._standing.size)
+        self._require_known_heads(None, moved)
+        made = self._make(moved, epoch, Checkpoint(cited.origin, cited.size, cited.root))
+        return made is not None, made
 
     # --- what is known
+
+    def _unstored(self, against: Checkpoint | None) -> Pending | None:
+        """The checkpoint that the key was about to sign and that the log has not, to be stored now.
+
+        Raises TamperedError if the log went on without it, and nobody vouches for how.
+        """
+        pending = self._memory.pending()
+        if pending is None or self._standing.is_followed_by(pending):
+            return pending
+        why = self._standing.differs_from(pending.checkpoint)
+        if not why:
+            self._memory.remember(pending.checkpoint)
+            return None
+        vouched = against is not None and self._rank(against) >= self._rank(pending.checkpoint)
+        if vouched and against is not None and not self._standing.differs_from(against):
+            self._memory.forget_pending()
+            return None
+        raise TamperedError(
+            f"{self._key} was about to sign checkpoint {pending.checkpoint.size} of this ledger, and {why}",
+            where=self._ledger.url,
+            advice="bring the newer ledger back, vouch for this one with --against CHECKPOINT, or --new-epoch",
+        )
 
     def _established(self, against: Checkpoint | None) -> Checkpoint | None:
         """The newest checkpoint that is known and that the log extends; None for a log without any."""
@@ -218,14 +239,47 @@ class _Signing:
     def _rank(self, checkpoint: Checkpoint) -> tuple[int, int]:
         return epoch_of(checkpoint.origin, self._ledger.ledger_id), checkpoint.size
 
-    def _epoch_after(self, known: Checkpoint | None) -> int:
-        """The epoch of the log where it stands, counted from a checkpoint that it extends."""
+    def _require_told(self, known: Checkpoint | None) -> int:
+        """The epoch of the log, which is that of the checkpoint that is known.
+
+        Raises UnknownHistoryError if a later one began an epoch: somebody has to vouch for that.
+        """
         start, epoch = (0, 1) if known is None else (known.size, self._rank(known)[0])
         for one in checkpoints(self._log, start):
-            epoch = max(epoch, one.statement().epoch)
-        if self._standing.pending is not None:
-            epoch = max(epoch, decode_leaf(self._standing.size + 1, self._standing.pending).epoch)
+            if began := one.statement().epoch:
+                raise UnknownHistoryError(
+                    f"checkpoint {one.number} began epoch {began}, and {self._key} was not told of it",
+                    where=self._ledger.url,
+                    advice=f"vouch for checkpoint {one.number} or a later one: notch checkpoint --against CHECKPOINT",
+                )
         return epoch
+
+    def _epoch_of_log(self) -> int:
+        return max([1, *(one.statement().epoch for one in checkpoints(self._log))])
+
+    def _require_known_heads(self, known: Checkpoint | None, moved: Moved) -> None:
+        """Check that the heads kept for the newest checkpoint are those it is about, whoever signed it.
+
+        A session whose kept head somebody set to its newest would not count as moved, and be signed as it was. The
+        number of entries that all kept heads cover is then larger than it was when the checkpoint was made.
+        Raises TamperedError.
+        """
+        standing = self._standing
+        if standing.leaf is None:
+            return
+        if known is not None and known.size == standing.size:
+            if self._memory.covered(known) == (moved.tasks, moved.entries):
+                return
+        else:
+            self._check_steps(known.size if known else 0, standing.size)
+            for task_id, position, what in log_faults(self._log, self._ledger.ledger_id, known=known):
+                raise TamperedError(what, task_id=task_id, position=position, where="" if task_id else self._ledger.url)
+        heads = heads_as_of(self._log, standing.size, standing.leaf)
+        covered = len(heads), sum(position + 1 for _, position, _ in heads)
+        if covered != (moved.tasks, moved.entries):
+            raise TamperedError("the heads kept for checkpoints change while they are read", where=self._ledger.url)
+        if known is not None and self._memory.last() == known and known.size == standing.size:
+            self._memory.remember(known, covered)
 
     def _require_not_retired(self) -> None:
         retired = self._memory.retired()
@@ -255,12 +309,16 @@ class _Signing:
             self._check_extends(task_id, before[-1] if before else None, position, root)
 
     def _check_extends(self, task_id: str, before: tuple[int, bytes] | None, position: int, root: bytes) -> None:
-        """Check that a task's head extends the one before it: its history was not rewritten."""
-        if before is None:
-            return
+        """Check that a task's head is that of its entries and extends the one before it: nobody rewrote its history."""
+        if before is None and position and not position & (position + 1):
+            return  # one perfect tree, whose root is the node of its newest record
         found = self._ledger.store.find(task_id)
         if found is None:
             raise TamperedError("it was dropped: a checkpoint is about it, and it is gone", task_id=task_id)
+        if before is None:
+            if read_root(position + 1, StoredTree(self._ledger.store, found)) != root:
+                raise TamperedError("its head is not that of its entries", task_id=task_id, position=position)
+            return
         old, new = before[0] + 1, position + 1
         try:
             proof = consistency_proof(old, new, StoredTree(self._ledger.store, found))
@@ -272,51 +330,77 @@ class _Signing:
                 position=before[0],
             ) from None
 
-    def _check_pending(self, data: bytes, start: int) -> CheckpointLeaf:
-        """What somebody prepared and did not finish, once it is known to be what may be signed."""
-        number = self._standing.size + 1
-        leaf = decode_leaf(number, data)
-        self._require_not_retired()
-        self._check_steps(start, number)
-        heads_as_of(self._log, number, leaf)
-        return leaf
-
     # --- making it
 
-    def _prepare(
-        self, moved: Sequence[MovedHead], epoch: int = 0, after: Checkpoint | None = None
-    ) -> CheckpointLeaf | None:
-        """The leaf of the next checkpoint, made pending; None where somebody else was faster."""
+    def _make(self, moved: Moved, epoch: int, after: Checkpoint | None = None) -> Made | None:
+        """Sign and store the next checkpoint; None, and nothing is signed, if somebody else was faster."""
         standing = self._standing
-        for one in moved:
+        self._require_not_retired()
+        for one in moved.heads:
             self._check_extends(one.task_id, one.before, one.position, one.root)
-        found = next_map(self._log, standing.leaf, standing.size, moved)
-        leaf = CheckpointLeaf(self._time(), found.tasks, found.root, epoch, after)
-        ready = self._log.prepare(standing.size + 1, leaf.encode(), moved, found.tiles, anew=found.anew)
-        return leaf if ready else None
+        found = next_map(self._log, standing.leaf, standing.size, moved.heads)
+        leaf = CheckpointLeaf(self._time(), found.tasks, found.root, 0 if after is None else epoch, after)
+        edge = read_edge(standing.size, standing.tree)
+        edge.append(leaf_hash(leaf.encode()))
+        checkpoint = Checkpoint(origin_of(self._ledger.ledger_id, epoch), standing.size + 1, edge.root())
+        pending = Pending(checkpoint, leaf.encode(), {one.task_id: one.position for one in moved.heads})
+        fresh = sum(one.position - (one.before[0] if one.before else -1) for one in moved.heads)
+        return self._store(pending, moved.heads, found, (found.tasks, moved.entries + fresh))
 
-    def _replace(self, pending: CheckpointLeaf, epoch: int, after: Checkpoint) -> CheckpointLeaf | None:
-        leaf = CheckpointLeaf(max(self._time(), pending.at), pending.tasks, pending.heads, epoch, after)
-        return leaf if self._log.replace_pending(self._standing.size + 1, leaf.encode()) else None
+    def _store_again(self, pending: Pending) -> Made | None:
+        """Sign and store what the key was about to sign before, as it was: it may be signed already."""
+        standing, leaf = self._standing, decode_leaf(pending.checkpoint.size, pending.leaf)
+        self._require_not_retired()
+        heads = [self._head_at(task_id, position) for task_id, position in pending.heads.items()]
+        found = next_map(self._log, standing.leaf, standing.size, heads)
+        if (found.tasks, found.root) != (leaf.tasks, leaf.heads):
+            raise TamperedError(
+                f"the ledger no longer has what {self._key} was about to sign as checkpoint {pending.checkpoint.size}",
+                where=self._ledger.url,
+                advice="bring that ledger back, or begin a new epoch: notch checkpoint --new-epoch",
+            )
+        return self._store(pending, heads, found)
+
+    def _head_at(self, task_id: str, position: int) -> MovedHead:
+        """A task's head as it was at that position. Raises TamperedError."""
+        key = self._ledger.store.find(task_id)
+        if key is None or self._ledger.store.tip(key).position < position:
+            raise TamperedError(f"it was shortened: its head was signed at {position}", task_id=task_id)
+        root = read_root(position + 1, StoredTree(self._ledger.store, key))
+        before = [head[1:] for head in self._log.heads_of(key) if head[0] <= self._standing.size]
+        return MovedHead(key.number, task_id, position, root, before[-1] if before else None)
 
     def _time(self) -> str:
-        """Now, but not before the newest checkpoint."""
-        leaf = self._standing.leaf
-        return max(self._clock(), leaf.at) if leaf else self._clock()
+        """Now, but not before the newest checkpoint. Raises InputError if that is later than clocks may differ."""
+        now, leaf = self._clock(), self._standing.leaf
+        if leaf is None or leaf.at <= now:
+            return now
+        if (parse_time(leaf.at) - parse_time(now)).total_seconds() > CLOCKS_DIFFER:
+            raise InputError(
+                f"checkpoint {self._standing.size} is dated {leaf.at}, and it is {now} here: nothing is signed now",
+                where=self._ledger.url,
+                advice="set the clock, or wait until then",
+            )
+        return leaf.at
 
-    def _finish(self, leaf: CheckpointLeaf, epoch: int) -> Made:
+    def _store(
+        self, pending: Pending, heads: Sequence[MovedHead], found: NextMap, covered: tuple[int, int] | None = None
+    ) -> Made | None:
         """Remember, sign, store: in this order, so that no signature is ever forgotten."""
-        number, data = self._standing.size + 1, leaf.encode()
-        edge = read_edge(number - 1, self._standing.tree)
-        node = edge.append(leaf_hash(data))
-        origin = origin_of(self._ledger.ledger_id, epoch)
-        checkpoint = Checkpoint(origin, number, edge.root())
-        signer = self._key.signer(origin)
-        self._memory.remember(checkpoint)
-        note = str(sign(checkpoint.text, [signer]))
-        if not self._log.finish(StoredCheckpoint(number, data, node, note, str(signer.key))):
-            other = stored(self._log, number)
-            if other.leaf != data:
-                raise TamperedError(f"checkpoint {number} was replaced while it was signed", where=self._ledger.url)
-            note = other.note
-        return Made(note, number, signed=True)
+        checkpoint, data = pending.checkpoint, pending.leaf
+        node = read_edge(self._standing.size, self._standing.tree).append(leaf_hash(data))
+        signer = self._key.signer(checkpoint.origin)
+        notes: list[str] = []
+
+        def signed() -> StoredCheckpoint:
+            self._memory.prepare(pending)
+            notes[:] = [str(sign(checkpoint.text, [signer]))]
+            return StoredCheckpoint(checkpoint.size, data, node, notes[0], str(signer.key))
+
+        if not self._log.add(checkpoint.size, heads, found.tiles, anew=found.anew, signed=signed):
+            there = self._log.read(checkpoint.size, 1)
+            if not there or there[0].leaf != data:
+                return None
+            notes[:] = [there[0].note]
+        self._memory.remember(checkpoint, covered)
+        return Made(notes[0], checkpoint.size, signed=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tallystick.files import open_plain
 from tallystick.workspace.inputs import Listing, blob_of, path_of
 from tallystick.workspace.paths import path_bytes, path_text
 
@@ -150,12 +151,15 @@ class Snapshot:
         return own
 
     def read(self, path: str) -> bytes | None:
-        """The bytes of a file as they lie in the folder (a link's target for a link); None where there is none."""
+        """The bytes of a file as they lie in the folder (a link's target for a link); None if there is none.
+
+        Raises InputError for a fifo, a socket or a device.
+        """
         full = os.path.join(os.fsencode(self.root), path_bytes(path))
         try:
             if os.path.islink(full):
                 return os.readlink(full)
-            with open(full, "rb") as file:
+            with open(open_plain(full), "rb") as file:
                 return file.read()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
