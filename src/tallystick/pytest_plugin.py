@@ -30,7 +30,7 @@ SHARED = "tallystick"
 """The key under which an xdist worker tells the controller which tests are marked."""
 SHOWN_FAILURES = 20
 SHOWN_CHARACTERS = 4_000
-_WORST = ("passed", "skipped", "failed", "errors")
+_WORST = ("passed", "xfailed", "skipped", "failed", "errors")
 _INTERRUPTED = 2
 
 
@@ -174,9 +174,11 @@ class Recorder:
         elif outcome == "rerun":
             self._flaky.add(report.nodeid)
         elif outcome == "skipped" and type(report).__name__ != "SubtestReport":
-            if hasattr(report, "wasxfail"):
+            said = getattr(report, "wasxfail", None)
+            if said is not None:
                 self._expected["xfailed"] += 1
-            self._note(report.nodeid, "skipped", report)
+            ran = said is not None and "[NOTRUN]" not in str(said)[:20]
+            self._note(report.nodeid, "xfailed" if ran else "skipped", report)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Somebody ended it before its end, so that it shows nothing."""
@@ -185,7 +187,7 @@ class Recorder:
     def _note(self, nodeid: str, kind: str, report: pytest.TestReport | pytest.CollectReport) -> None:
         worst = max(kind, self._outcomes.get(nodeid, "passed"), key=_WORST.index)
         self._outcomes[nodeid] = worst
-        if kind != "skipped" and len(self._shown) < SHOWN_FAILURES:
+        if kind not in ("skipped", "xfailed") and len(self._shown) < SHOWN_FAILURES:
             self._shown.append(f"{nodeid} ({report.when})\n{report.longreprtext[-SHOWN_CHARACTERS:]}\n")
 
     @pytest.hookimpl(trylast=True)
@@ -328,7 +330,7 @@ class Recorder:
             if kind == "passed" and test in self._flaky:
                 counts["flaky"] += 1
                 names["flaky"].add(test)
-            elif kind != "passed":
+            elif kind not in ("passed", "xfailed"):
                 names["skipped" if kind == "skipped" else "failed"].add(test)
         bad = counts["failed"] + counts["errors"]
         ended_badly = exitstatus not in (0, int(pytest.ExitCode.NO_TESTS_COLLECTED)) and not bad

@@ -20,9 +20,12 @@ def quick(tmp_path: Path) -> Quick:
     return Quick(tmp_path / "repo")
 
 
-def pytest_says(passed: int = 0, *, failed: int = 0, errors: int = 0, skipped: int = 0) -> str:
+def pytest_says(passed: int = 0, *, failed: int = 0, errors: int = 0, skipped: int = 0, xfailed: int = 0) -> str:
     """The line that pytest ends with."""
-    counts = ((failed, "failed"), (passed, "passed"), (skipped, "skipped"), (errors, "error"))
+    counts = (
+        *((failed, "failed"), (passed, "passed"), (skipped, "skipped")),
+        *((xfailed, "xfailed"), (errors, "error")),
+    )
     told = ", ".join(f"{count} {word}" for count, word in counts if count) or "no tests ran"
     return f"===== {told} in 0.12s =====\\n"
 
@@ -51,7 +54,10 @@ def edit(quick: Quick) -> None:
         ((40, {"skipped": 1}), (40, {"skipped": 2}), ("more tests were skipped", "1", "2")),
         ((40, {"skipped": 2}), (40, {"skipped": 1}), None),
         ((40, {"skipped": 2}), (41, {"skipped": 3}), ("more tests were skipped", "2", "3")),
-        ((39, {"failed": 1}), (39, {}), ("fewer tests were executed", "40", "39")),
+        ((39, {"failed": 1}), (39, {}), None),
+        ((39, {"failed": 1}), (38, {}), ("fewer tests were executed", "39", "38")),
+        ((39, {"xfailed": 1}), (39, {"xfailed": 2}), ("more tests are expected to fail", "1", "2")),
+        ((39, {"xfailed": 1}), (40, {}), None),
         ((39, {"failed": 1}), (40, {}), None),
         ((40, {"errors": 1}), (40, {}), None),
         ((0, {"errors": 1}), (40, {}), None),

@@ -128,7 +128,7 @@ def test_the_plan_itself_cannot_swallow_the_exit_code(project: Project) -> None:
     project.prove("A")
     verdict = project.gate()
     assert verdict.states["A"] == "fail"
-    assert verdict.reason("A") == "1 of 3 tests failed, although the exit code was 0"
+    assert verdict.reason("A") == "1 of 3 tests failed: test_one (test_a.Test.test_one), although the exit code was 0"
 
 
 def test_an_executable_earlier_in_path_is_shown(project: Project, tmp_path: Path) -> None:
@@ -262,18 +262,14 @@ def test_a_run_that_was_cut_short_is_no_failure(project: Project) -> None:
 def test_a_ledger_that_is_deleted_is_named(project: Project) -> None:
     assert project.gate().open
     shutil.rmtree(project.root / ".tallystick")
-    done = project.notch("gate", code=3)
-    assert "the ledger that was seen here is gone" in done.stderr
-    assert "restore it; or, knowing why, notch gate work --accept-history" in done.stderr
+    verdict = project.gate()
+    assert (verdict.code, verdict.states) == (1, {"A": "missing", "B": "missing"})
+    assert any("earlier evidence lost on 2" in why for why in verdict.document["advisory_because"])
     project.prove()
     verdict = project.gate()
-    assert verdict.code == 3
-    [(rule, what)] = verdict.objections
-    assert rule == "history"
-    assert "another ledger" in what
-    verdict = project.gate("--accept-history")
     assert verdict.open
-    assert project.gate().open
+    assert any("lost" in why for why in verdict.document["advisory_because"])
+    assert not any("lost" in why for why in project.gate().document["advisory_because"])
 
 
 def test_a_run_is_remembered_too(project: Project) -> None:

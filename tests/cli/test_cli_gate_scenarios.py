@@ -144,7 +144,7 @@ def failing(project: Project) -> int:
     project.prove("A", code=1)
     verdict = project.gate()
     assert verdict.states == {"A": "fail", "B": "pass"}
-    assert verdict.reason("A") == "exit code 1, expected 0"
+    assert verdict.reason("A") == "exit code 1, expected 0: test_one (test_a.Test.test_one)"
     position: int = verdict.document["as_of"]["position"]
     return position
 

@@ -8,7 +8,6 @@ import pytest
 
 from support.command import Notch
 from support.repository import GitRepo
-from tallystick import Ledger
 from tallystick.cli import main
 
 PLAN = """\
@@ -107,10 +106,19 @@ def test_a_size_that_is_none(size: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_evidence_that_was_changed_is_named_first(work: GitRepo, notch: Notch) -> None:
     notch("run", "-c", "b")
     seen = notch.json("gate", code=1)["as_of"]["position"]
-    (work.root / ".tallystick" / "ledger.db").rename(work.root / ".tallystick" / "old.db")
-    assert "the ledger that was seen here is gone" in notch("handoff", code=3).stderr
-    with Ledger.open(str(work.root / ".tallystick" / "ledger.db")):
-        pass
+    ledger = work.root / ".tallystick" / "ledger.db"
+    ledger.rename(ledger.with_name("old.db"))
+    notch("handoff")
+    ledger.with_name("old.db").rename(ledger)
+    notch("gate", code=1)
+    notch("run", "-c", "b")
+    connection = sqlite3.connect(ledger, isolation_level=None)
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute("UPDATE record SET record = replace(record, 'pass', 'fail') WHERE id & 4294967295 = 2")
+    connection.execute("DELETE FROM record WHERE id & 4294967295 > 2")
+    connection.execute("UPDATE state SET position = 3 WHERE key = ''")
+    connection.close()
     done = notch("handoff", code=3)
     assert "**history**" in done.stdout
     assert "notch verify work" in done.stdout

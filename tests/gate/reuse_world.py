@@ -25,7 +25,7 @@ from tallystick.clock import seconds_from_now
 from tallystick.gate.base import Base
 from tallystick.gate.case import Case, PlanInForce
 from tallystick.gate.check import steps
-from tallystick.gate.content import pathspecs
+from tallystick.gate.content import files_outside, pathspecs
 from tallystick.gate.freshness import CriterionState
 from tallystick.gate.judgement import judge_run
 from tallystick.gate.plan import Criterion, Environment, Plan, Task
@@ -40,6 +40,10 @@ A, BOTH, ALL = ("a/**",), ("a/x", "a/y"), ("**",)
 FLAKY_PASSES = 3
 
 NOW = "2026-11-30T00:00:00.000000Z"
+
+
+BASE: Content = dict.fromkeys(FILES, ("file", b"1\n"))
+"""The files on the base."""
 
 
 def _criterion(id: str, command: int, inputs: tuple[str, ...], environment: Environment | None = None) -> Criterion:
@@ -75,6 +79,8 @@ class Attempt:
     touched: bool = False
     ended: int = 0
     position: int = 0
+    content: Content = field(default_factory=dict)
+    """All files as they were when it began."""
     erased: set[str] = field(default_factory=set)
 
     @property
@@ -90,6 +96,16 @@ class Attempt:
         same = (mine.run, mine.environment) == (criterion.run, criterion.environment)
         covered = mine.inputs == criterion.inputs or (mine.inputs, criterion.inputs) == (A, BOTH)
         return same and covered and self.is_on(criterion, content, colour)
+
+    def is_the_same_outside(self, content: Content) -> bool:
+        """Whether every file outside its inputs that differed from the base then is the same now."""
+        outside = () if self.criterion.inputs == ALL else set(FILES) - set(inputs_of(self.criterion, BASE))
+        return all(self.content[path] in (BASE[path], content[path]) for path in outside)
+
+    def speaks_against(self, criterion: Criterion, content: Content, colour: str | None) -> bool:
+        """Whether it failed on the very same, wherever that was."""
+        known = self.outcome == "fail" and not (self.touched or self.moved)
+        return known and self.is_about(criterion, content, colour)
 
     def is_on(self, criterion: Criterion, content: Content, colour: str | None) -> bool:
         there = self.inputs == inputs_of(criterion, content) and not self.moved
@@ -111,6 +127,7 @@ class World:
         self.url = str(root / "ledger.db")
         self.ledger = Ledger.open(self.url)
         self.workspace = Workspace.find(str(self.root))
+        self.base = self.repo.head()
         self.attempts: list[Attempt] = []
         self.citations: list[tuple[str, str, Attempt]] = []
         self.clock = 0
@@ -176,6 +193,7 @@ class World:
         outcome = self.chance.choice(outcomes)
         content, colour = read_content(self.root), os.environ.get("COLOUR")
         attempt = Attempt(task, criterion, inputs_of(criterion, content), colour, self._tick(), outcome)
+        attempt.content = content
         self.attempts.append(attempt)
         path = "a/x"
         lines = {"plain": "", "moves": f"echo 3 > {path}", "touches": ""}[kind]
@@ -190,7 +208,7 @@ class World:
         attempt.moved = kind == "moves" and content[path][1] != b"3\n"
         attempt.touched = kind in ("moves", "touches") and not attempt.moved
         result = run_command(
-            self.ledger, self.workspace, _run(task, criterion, self.root), now=seconds_from_now,
+            self.ledger, self.workspace, self._run(task, criterion), now=seconds_from_now,
             streams=(None, None, None),
         )  # fmt: skip
         attempt.position, attempt.ended = result.head.position, self._tick()
@@ -201,11 +219,16 @@ class World:
         if child == 0:
             try:
                 with Ledger.open(self.url) as ledger:
-                    run = _run(task, criterion, self.root)
+                    run = self._run(task, criterion)
                     run_command(ledger, self.workspace, run, now=seconds_from_now, streams=(None, None, None))
             finally:
                 os._exit(1)
         assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+    def _run(self, task: str, criterion: Criterion) -> Run:
+        run = _run(task, criterion, self.root)
+        run.outside = files_outside(self.workspace, self.base, run.patterns)
+        return run
 
     # --- reuse
 
@@ -246,6 +269,10 @@ class World:
     def _may_be_cited(self, one: Attempt, criterion: Criterion, content: Content, colour: str | None) -> bool:
         if one.outcome != "pass" or one.touched or one.erased or not one.is_about(criterion, content, colour):
             return False
+        if not one.is_the_same_outside(content):
+            return False
+        if any(other.speaks_against(criterion, content, colour) and not other.erased for other in self.attempts):
+            return False
         return not any(
             other.outcome == "fail" or (other.outcome in ("cut", "killed") and other.began > one.began)
             for other in self._beside(one)
@@ -283,9 +310,11 @@ class World:
             and (got.deciding.task_id, got.deciding.criterion_id) != (task, criterion.id)
         ):
             self._require_the_same(got, criterion, content, colour, told)
-        if any(one.erased for one in [*own, *brought, *(each for one in brought for each in self._beside(one))]):
+        against = [one for one in self.attempts if one.speaks_against(criterion, content, colour)]
+        beside = (each for one in brought for each in self._beside(one))
+        if any(one.erased for one in [*own, *brought, *beside, *against]):
             return
-        expected = self._expected(criterion, own, brought, content, colour)
+        expected = self._expected(criterion, [*own, *against], brought, content, colour)
         self.count(expected[0])
         passes = got.passes if got.state in ("pass", "fail", "flaky") else expected[2]
         assert (got.state, got.ok, passes) == expected, f"{told}, expected {expected}"
@@ -305,10 +334,13 @@ class World:
         self, criterion: Criterion, own: list[Attempt], brought: list[Attempt], content: Content, colour: str | None
     ) -> tuple[str, bool, int]:
         on_this = [one for n, one in enumerate(reversed(brought)) if not n or one.is_on(criterion, content, colour)]
-        every = list(own)
+        every = list(dict.fromkeys(own))
+        lapsed = [cited for cited in on_this[:4] if not cited.is_the_same_outside(content)]
         for cited in on_this[:4]:
-            every += [one for one in (cited, *self._beside(cited)) if one not in every]
-        here = [one for one in every if one.is_on(criterion, content, colour)]
+            brings = (cited,) if cited in lapsed else (cited, *self._beside(cited))
+            every += [one for one in brings if one not in every]
+        mine = [one for one in every if one not in lapsed or one in own]
+        here = [one for one in mine if one.is_on(criterion, content, colour)]
         results = sorted((one for one in here if one.outcome in ("pass", "fail")), key=lambda one: one.at)
         endless = [one for one in here if one.outcome in ("cut", "killed")]
         passes = sum(one.outcome == "pass" for one in results)

@@ -83,6 +83,16 @@ def is_interrupted(
     return deadline is None or _seconds(now) > deadline
 
 
+def is_seen_from_here(recorded: Mapping[str, object], me: Mapping[str, object] | None = None) -> bool:
+    """Whether this process could see a process of which that was recorded: in one boot and one pid namespace.
+
+    See `is_interrupted`.
+    """
+    me = this_process() if me is None else me
+    same_boot = bool(recorded.get("boot")) and recorded.get("boot") == me["boot"]
+    return same_boot and recorded.get("pid_namespace") == me["pid_namespace"]
+
+
 def _deadline(recorded: object) -> float | None:
     if isinstance(recorded, str):
         try:

@@ -1,6 +1,7 @@
-"""What a passing result is a result of, as one digest: the command, its inputs and the declared environment.
+"""What a result is a result of, as one digest: the command, its inputs and the declared environment.
 
-Under that digest a store remembers where such results stand, so that nothing which is proved already is run again.
+Under that digest a store remembers where such results stand, passes and failures: nothing which is proved already is
+run again, and nothing is taken for proved which failed elsewhere.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ def proof_digest(command: str, inputs: str, environment: Mapping[str, Any]) -> b
 
 
 def digest_of(entry: Entry) -> bytes:
-    """The digest of a criterion's passing run, as `notch` records it; empty for any other entry.
+    """The digest of a criterion's run that passed or failed, as `notch` records it; empty for any other entry.
 
-    Not of one whose inputs moved, or were written while it ran.
+    Not of one whose inputs moved, or were written while it ran, or that was run for it to fail.
     """
     run, content = (entry.details.get(name) for name in ("run", "content"))
     if (
         entry.type != "criterion"
-        or entry.status != "pass"
+        or entry.status not in ("pass", "fail")
         or not isinstance(run, dict)
         or not isinstance(content, dict)
     ):
@@ -46,13 +47,13 @@ def digest_of(entry: Entry) -> bytes:
     inputs, environment = content.get("inputs"), run.get("environment", {})
     if not isinstance(inputs, str) or not isinstance(environment, dict) or not run.get("started"):
         return b""
-    if any(run.get(name) for name in ("cwd", "moved", "touched", "cut_short", "timed_out")):
+    if any(run.get(name) for name in ("cwd", "moved", "touched", "cut_short", "falsifies", "reproduces")):
         return b""
     return proof_digest(entry.command, inputs, environment)
 
 
 def remember_proof(ledger: Ledger, task_id: str, position: int, entry: Entry) -> None:
-    """Have the store remember where the result stands, if it is a passing run's.
+    """Have the store remember where the result stands, if it is a criterion's run.
 
     The entry is recorded already: a store that cannot keep more of it is no error.
     """
@@ -72,7 +73,7 @@ def remember_all(ledger: Ledger) -> int:
 
 
 def remember_session(ledger: Ledger, key: SessionKey) -> int:
-    """Have the store remember all passing results of one session; returns how many there are."""
+    """Have the store remember all results of one session; returns how many there are."""
     entries = ledger.entries(key.task_id, outputs=False, ledger_id=key.ledger_id)
     found = [(digest, key, one.position) for one in entries if (digest := digest_of(one.entry))]
     if found:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tallystick.ledger import Ledger
     from tallystick.stores.base import Head
     from tallystick.workspace import Snapshot, Workspace
+    from tallystick.workspace.snapshot import State
 
 NOT_RECORDED = 125
 """The exit code where the run could not be recorded."""
@@ -67,6 +68,7 @@ class Run:
         "environment",
         "judge",
         "keep_env",
+        "outside",
         "patterns",
         "phase_id",
         "products",
@@ -98,6 +100,8 @@ class Run:
         self.cwd = cwd
         """The folder to run it in; None for the caller's."""
         self.patterns = patterns
+        self.outside: Callable[[Snapshot], Mapping[str, State] | None] | None = None
+        """Given the content, which files outside the inputs differ from the base; None if that is not known."""
         self.products = products
         """Given snapshots, what earlier runs left as it concerns those: no inputs while they are that."""
         self.environment = environment or {}
@@ -347,6 +351,12 @@ def _content_run(
     left = Left(before, after, _known(run, before, after))
     told: dict[str, Any] = {"before": before.fingerprint(), "after": after.fingerprint()}
     bound = content_details(before, run.patterns, without=left.before)
+    if run.patterns and run.outside is not None and (outside := run.outside(before)) is not None:
+        bound["outside"] = {
+            recorded_path(path): " ".join(state).strip()
+            for path, state in outside.items()
+            if state[1] not in left.before.get(path, ())
+        }
     if recorded := left.recorded():
         told["products"] = {recorded_path(path): blob for path, blob in recorded.items()}
     if moved := moved_inputs(run, before, after, left):

@@ -6,7 +6,7 @@ import os
 import sys
 
 from tallystick.cli.context import has_ledger, ledger_place, new_task_of, remember
-from tallystick.cli.gate import interrupted, judged, ledger_is_gone, no_plan, open_case
+from tallystick.cli.gate import interrupted, judged, no_plan, open_case
 from tallystick.cli.judging import add_judging, add_running, base_rules, require_no_key
 from tallystick.cli.parser import Command, add_task_argument
 from tallystick.cli.terminal import paint, print_json
@@ -54,13 +54,13 @@ def _check(options: argparse.Namespace) -> int:
         raise InputError("--timeout is a number of seconds above 0")
     seen = SeenHeads(ledger_place(options), os.environ)
     if not has_ledger(options):
-        if seen.any:
-            raise ledger_is_gone(ledger_place(options))
         _require_plan(options, task_id)
     with open_case(options, task_id, write=True, runs=True) as case:
         verdict, outcomes = _supplied(case, options, seen)
         if case.ledger is not None and verdict.head is not None and not verdict.tampered:
             remember(options, case.ledger, task_id, verdict.head)
+        if verdict.open:
+            seen.opened()
     if options.json:
         print_json({**verdict.to_dict(), "check": _document(outcomes)})
     elif not (options.quiet and verdict.open):
@@ -82,6 +82,9 @@ def _require_plan(options: argparse.Namespace, task_id: str) -> None:
 
 def _supplied(case: Case, options: argparse.Namespace, seen: SeenHeads) -> tuple[Verdict, list[Outcome]]:
     """The verdict once everything is run that has to be, and what came of it."""
+    from tallystick.clock import now
+
+    seen.settle(case.ledger, now())
     if not case.plan.known or (case.ledger is not None and seen.contradiction(case.ledger, case.task_id)):
         return judged(case, seen), []
     if options.reindex and case.ledger is not None:

@@ -10,7 +10,7 @@ from tallystick.cli.context import new_task_of, open_ledger, task_of
 from tallystick.cli.judging import add_judging, base_rules, pipeline, provenance, require_outside_run
 from tallystick.cli.parser import Command, add_task, add_task_argument
 from tallystick.cli.terminal import paint, print_json
-from tallystick.errors import InputError, NotFoundError, TamperedError
+from tallystick.errors import InputError, NotFoundError
 from tallystick.gate.case import Case, PendingPlan
 from tallystick.model.text import printable
 from tallystick.workspace import Workspace
@@ -133,23 +133,14 @@ def _gate(options: argparse.Namespace) -> int:
     if options.accept_history:
         seen.forget()
     with open_case(options, task_id, required=False, compares=True) as case:
-        if case.ledger is None and seen.any:
-            raise ledger_is_gone(_place(options), f"{_called(options)} gate {shlex.quote(task_id)}")
         verdict = judged(case, seen, heads=options.head, full=options.full)
         if case.ledger is not None and verdict.head is not None and not verdict.tampered:
             seen.remember(case.ledger, task_id, verdict.head)
+        if verdict.open:
+            seen.opened()
     if not (options.quiet and verdict.open) or options.format in WHOLE:
         _print(verdict, "json" if options.json else options.format or "text")
     return verdict.exit_code
-
-
-def ledger_is_gone(place: str, gate: str = "notch gate") -> TamperedError:
-    """What to say where a ledger was seen and there is none; `gate` is the command that judges by it."""
-    return TamperedError(
-        "the ledger that was seen here is gone",
-        where=place,
-        advice=f"restore it; or, knowing why, {gate} --accept-history",
-    )
 
 
 def no_plan() -> InputError:
@@ -169,6 +160,7 @@ def judged(case: Case, seen: SeenHeads, *, heads: Sequence[str] = (), full: bool
 
     if not case.plan.known:
         raise no_plan()
+    seen.settle(case.ledger, now())
     rules: list[policies.Policy] = [
         policies.HistoryExtends(seen, [Head.parse(text) for text in heads]),
         policies.EveryCriterionProved(),
@@ -179,7 +171,9 @@ def judged(case: Case, seen: SeenHeads, *, heads: Sequence[str] = (), full: bool
     if full:
         rules.append(policies.LedgerVerifies())
     watched = bool(os.environ.get("CI")) or pipeline() is not None
-    return judge(case, policies.AllOf(*rules), at=now(), watched_by_ci=watched, checkpoint=_checkpoint(case))
+    return judge(
+        case, policies.AllOf(*rules), at=now(), watched_by_ci=watched, checkpoint=_checkpoint(case), lost=seen.lost
+    )
 
 
 def _checkpoint(case: Case) -> str | None:

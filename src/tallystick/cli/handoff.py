@@ -6,7 +6,7 @@ import os
 import sys
 
 from tallystick.cli.context import ledger_place, task_of
-from tallystick.cli.gate import judged, ledger_is_gone, open_case
+from tallystick.cli.gate import judged, open_case
 from tallystick.cli.judging import add_judging
 from tallystick.cli.parser import Command, add_task_argument
 from tallystick.errors import InputError, TamperedError
@@ -39,8 +39,6 @@ def _handoff(options: argparse.Namespace) -> int:
     task_id = task_of(options.task)
     seen = SeenHeads(ledger_place(options), os.environ)
     with open_case(options, task_id, required=False) as case:
-        if case.ledger is None and seen.any:
-            raise ledger_is_gone(ledger_place(options))
         verdict = judged(case, seen) if case.plan.known else None
         handoff = Handoff(case, verdict, at=verdict.at if verdict else now())
         text = _drawn(handoff, options)

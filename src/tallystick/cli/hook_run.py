@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from tallystick.agents.hook_script import COMMIT_MSG, HOOKS, PRE_PUSH
 from tallystick.cli.context import ledger_files, ledger_place, open_ledger, remember, task_of
-from tallystick.cli.gate import interrupted, judged, ledger_is_gone
+from tallystick.cli.gate import interrupted, judged
 from tallystick.cli.judging import base_rules, provenance, require_outside_run
 from tallystick.errors import InputError, NotFoundError, TallystickError, TamperedError
 from tallystick.location import current_branch
@@ -94,11 +95,8 @@ def _case(options: argparse.Namespace, workspace: Workspace, task_id: str, snaps
 
     require_outside_run()
     ledger: Ledger | None = None
-    try:
+    with suppress(NotFoundError):
         ledger = open_ledger(options, judge=True)
-    except NotFoundError:
-        if _seen(options).any:
-            raise ledger_is_gone(ledger_place(options)) from None
     return Case(
         ledger,
         workspace,

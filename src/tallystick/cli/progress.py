@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from tallystick.capture.run import RunResult
+    from tallystick.gate.freshness import CriterionState
     from tallystick.gate.plan import Criterion
     from tallystick.gate.runner import Outcome
 
@@ -32,7 +33,7 @@ class Silent:
     def heard(self, criterion: Criterion, output: bytes) -> None:
         """See `Progress`."""
 
-    def waits(self, criterion: Criterion) -> None:
+    def waits(self, state: CriterionState) -> None:
         """See `Progress`."""
 
     def ended(self, outcome: Outcome) -> None:
@@ -61,9 +62,11 @@ class Lines(Silent):
         """See `Progress`."""
         self._say(f"  {self._name(criterion)}  running: {printable(criterion.command)}")
 
-    def waits(self, criterion: Criterion) -> None:
+    def waits(self, state: CriterionState) -> None:
         """See `Progress`."""
-        self._say(f"  {self._name(criterion)}  running elsewhere, waiting for that")
+        self._say(f"  {self._name(state.criterion)}  running elsewhere, waiting for that")
+        if state.unseen:
+            self._say(f"  {self._name(state.criterion)}  {_unseen(state, self._task_id)}")
 
     def ended(self, outcome: Outcome) -> None:
         """See `Progress`."""
@@ -121,10 +124,12 @@ class LiveLines(Lines):
         self._elsewhere.discard(criterion.id)
         self._add(criterion)
 
-    def waits(self, criterion: Criterion) -> None:
+    def waits(self, state: CriterionState) -> None:
         """See `Progress`."""
-        self._elsewhere.add(criterion.id)
-        self._add(criterion)
+        if state.unseen:
+            self.done(state.criterion, [f"  {self._name(state.criterion)}  {_unseen(state, self._task_id)}"])
+        self._elsewhere.add(state.criterion.id)
+        self._add(state.criterion)
 
     def _add(self, criterion: Criterion) -> None:
         self._criteria[criterion.id] = criterion
@@ -185,6 +190,14 @@ def progress_for(task_id: str, width: int, *, quiet: bool = False) -> Silent:
         return Silent()
     live = stream.isatty() and os.environ.get("TERM") not in (None, "dumb")
     return LiveLines(task_id, width) if live else Lines(task_id, width)
+
+
+def _unseen(state: CriterionState, task_id: str) -> str:
+    """What to do about a run that nobody here can see."""
+    import shlex
+
+    words = f"-t {shlex.quote(task_id)} -c {shlex.quote(state.criterion.id)}"
+    return printable(f"it {state.reason}; if it does not: notch run --abandon {words}")
 
 
 def _summary(outcome: Outcome) -> tuple[str, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from tallystick.cli.context import has_ledger, ledger_files, new_task_of, remember
 from tallystick.cli.gate import open_case
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from tallystick.gate.plan import Criterion
     from tallystick.gate.reproduction import Repeated, Reproduction
     from tallystick.gate.rerun import Reruns
+    from tallystick.workspace.worktree import TemporaryWorktree
+
+NAMED = 3
+"""How many files a line names."""
 
 
 def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
@@ -157,61 +162,107 @@ def _falsify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--revert",
         metavar="FILE",
-        help="on what is here, with this file as on the base; default: on the base's content",
+        help="on what is here, with this file as on the base; default: every changed file that is no test",
     )
     _add_common(parser)
 
 
 def _falsify(options: argparse.Namespace) -> int:
-    from tallystick.gate.reproduction import Falsification
+    from tallystick.gate.reproduction import Falsification, setup_of
 
     _require_positive(options, "timeout")
     require_no_key(options)
     task_id = new_task_of(options.task)
     with open_case(options, task_id, write=True, runs=True) as case:
         found = Falsification(case, options.criterion, exclude=ledger_files(options))
-        revert = _from_root(options.revert, case.workspace.root) if options.revert else ""
+        named = _from_root(options.revert, case.workspace.root) if options.revert else ""
+        reverts, setup = found.reverts(named), setup_of(case, found.criterion, options.setup)
         progress, reruns = _watched(case, options)
         progress.began(found.criterion)
-        with found.worktree(revert) as made:
 
-            def work() -> RunResult:
-                if options.setup:
-                    reruns.prepare(made.workspace, options.setup)
-                return found.run(reruns, made, revert)
+        def prepared(made: TemporaryWorktree) -> TemporaryWorktree:
+            if setup:
+                reruns.prepare(made.workspace, setup)
+            return made
 
-            result: RunResult = _until_stopped(reruns, progress, work)
+        def work() -> tuple[RunResult, RunResult | None]:
+            with found.fresh() as made:
+                control = found.control(reruns, prepared(made), setup)
+            if control.status != "pass":
+                return control, None
+            # In another tree: what the first run left (compiled files, caches) would be taken for what is there now.
+            with found.fresh(reverts) if reverts else found.fresh_base() as made:
+                return control, found.run(reruns, prepared(made), reverts, setup)
+
+        control, result = _until_stopped(reruns, progress, work)
+        last = result or control
         assert case.ledger is not None
-        remember(options, case.ledger, task_id, result.head)
-        where = f"with {revert} as on the base" if revert else f"on the base's content ({found.base[:12]})"
-    failed = result.status != "pass"
+        remember(options, case.ledger, task_id, last.head)
+    failed = result is not None and result.status != "pass" and not _could_not_run(result, found.criterion)
+    tried = result is not None and not _could_not_run(result, found.criterion)
     if options.json:
         print_json(
             {
                 "task_id": task_id,
                 "criterion": found.criterion.id,
                 "falsified": failed,
+                "tried": tried,
                 "base": found.base,
-                "reverted": revert,
-                "reason": result.reason,
-                "exit_code": result.finished.exit_code,
-                "position": result.head.position,
+                "reverted": reverts[0] if len(reverts) == 1 else "",
+                "reverts": reverts,
+                "reason": last.reason,
+                "exit_code": last.finished.exit_code,
+                "position": last.head.position,
             }
         )
+    elif not tried:
+        _tell_untried(
+            found.criterion, last, task_id, where=_where(found.base, reverts) if result else "on what is here"
+        )
     else:
-        _tell_falsified(found.criterion, where, result, failed, task_id)
+        _tell_falsified(found.criterion, _where(found.base, reverts), last, failed, task_id, reverts)
     return 0 if failed else 1
 
 
-def _tell_falsified(criterion: Criterion, where: str, result: RunResult, failed: bool, task_id: str) -> None:
+def _could_not_run(result: RunResult, criterion: Criterion) -> bool:
+    """Whether the shell said that it cannot run the command, or a part of it: then it shows nothing."""
+    from tallystick.gate.expectation import SHELLS_WORD
+
+    code = result.finished.exit_code
+    return code in SHELLS_WORD and not criterion.expect.exit.allows(code) and result.status != "pass"
+
+
+def _where(base: str, reverts: list[str]) -> str:
+    if not reverts:
+        return f"on the base's content ({base[:12]})"
+    more = f" and {len(reverts) - NAMED} more files" if len(reverts) > NAMED else ""
+    return f"with {', '.join(reverts[:NAMED])}{more} as on the base"
+
+
+def _tell_untried(criterion: Criterion, result: RunResult, task_id: str, where: str) -> None:
+    from tallystick.cli.progress import tail_of
+
+    name, reason = printable(criterion.id), printable(result.reason)
+    start = f"{paint('✗', 'fail')} {name} could not be tried"
+    print(f"{start}: in a fresh work tree, {printable(where)}, it does not pass: {reason}")
+    print("\n".join(tail_of(result, task_id)) or "    it printed nothing")
+    print("  make the work tree able to run it: --setup 'npm ci', or setup = \"…\" in the plan")
+
+
+def _tell_falsified(
+    criterion: Criterion, where: str, result: RunResult, failed: bool, task_id: str, reverts: list[str]
+) -> None:
     from tallystick.cli.progress import tail_of
 
     name, reason = printable(criterion.id), printable(result.reason)
     if failed:
-        print(f"{paint('✓', 'pass')} {name} can fail: it does {printable(where)}: {reason}")
+        print(f"{paint('✓', 'pass')} {name} can fail: it passes here, and does {printable(where)}: {reason}")
         print("\n".join(tail_of(result, task_id)) or "    it printed nothing")
-    else:
-        print(f"{paint('✗', 'fail')} {name} was not seen to fail: it passes {printable(where)} too: {reason}")
+        return
+    print(f"{paint('✗', 'fail')} {name} was not seen to fail: it passes {printable(where)} too: {reason}")
+    if len(reverts) != 1:
+        some = f" --revert {printable(shlex.quote(reverts[0]))}" if reverts else " --revert FILE"
+        print(f"  have it notice one file: notch falsify {printable(shlex.quote(criterion.id))}{some}")
 
 
 def _from_root(path: str, root: str) -> str:

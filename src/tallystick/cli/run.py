@@ -47,6 +47,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add_judging(parser)
     add_running(parser)
     parser.add_argument("--attest", action="store_true", help="sign the result with this user's key")
+    parser.add_argument(
+        "--abandon",
+        action="store_true",
+        help="run nothing: say of runs that have no end and that nobody here can see that they come to none",
+    )
     parser.add_argument("command", nargs="*", metavar="-- CMD…", help="default: what the plan says for the criterion")
 
 
@@ -57,6 +62,10 @@ def _run(options: argparse.Namespace) -> int:
     from tallystick.workspace import Workspace
 
     task_id = new_task_of(options.task)
+    if options.abandon:
+        from tallystick.cli.abandoning import abandon
+
+        return abandon(options, task_id)
     require_no_key(options)
     if options.timeout is not None and not 0 < options.timeout <= LONGEST_SECONDS:
         raise InputError(f"--timeout is a number of seconds above 0, at most {LONGEST_SECONDS:,}")
@@ -92,6 +101,10 @@ def _run(options: argparse.Namespace) -> int:
         run = what_to_run(options, task_id, ledger, plan, planned=plan is not None or planless)
         run.cwd = None if options.command else workspace.root
         run.keep_env = options.keep_env
+        if plan is not None:
+            from tallystick.gate.content import files_outside
+
+            run.outside = files_outside(workspace, plan.base.tip, run.patterns)
         if report is not None:
             run.judge = _judge_by(report, run.criterion_id, plan)
         result = run_command(ledger, workspace, run, before=snapshot, now=seconds_from_now)
@@ -265,6 +278,7 @@ COMMANDS = {
     "run": Command(
         _arguments,
         _run,
-        "  notch run -t add-cache -c tests -- pytest -q\n  notch run -c tests   (what the plan says)",
+        "  notch run -t add-cache -c tests -- pytest -q\n  notch run -c tests             (what the plan says)\n"
+        "  notch run --abandon -c tests   (a container that ran it is gone)",
     ),
 }

@@ -136,8 +136,13 @@ class Attempt(Frozen):
 
     @property
     def on_purpose(self) -> bool:
-        """Whether it was run on content that was made for it to fail on: that tells nothing of what came before."""
-        return bool(self.run.get("falsifies"))
+        """Whether `notch falsify` or `notch reproduce` ran it: that never tells how the task stands."""
+        return bool(self.run.get("falsifies") or self.run.get("reproduces"))
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it had to pass before it was seen whether it can fail."""
+        return bool(as_object(self.run.get("falsifies")).get("control"))
 
     @property
     def tests(self) -> Mapping[str, Any]:
@@ -153,6 +158,22 @@ class Attempt(Frozen):
     def skipped(self) -> int | None:
         """How many tests were skipped; None where nobody counted."""
         return self._count("skipped")
+
+    @property
+    def xfailed(self) -> int:
+        """How many tests failed as their authors said they would."""
+        return self._count("xfailed") or 0
+
+    @property
+    def passed(self) -> int | None:
+        """How many tests passed, those that were expected to fail among them; None where nobody counted."""
+        if self.executed is None:
+            return None
+        return max(0, self.executed - (self._count("failed") or 0) - self.errors)
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """The names of tests that `failed`, were `skipped` or were `flaky`, as far as they are known."""
+        return _texts(as_object(self.tests.get("names")).get(kind))
 
     @property
     def errors(self) -> int:

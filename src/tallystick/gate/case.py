@@ -6,9 +6,10 @@ from tallystick.gate.attempts import as_object
 from tallystick.gate.base import PendingBase
 from tallystick.gate.content import ContentInFront, pathspecs
 from tallystick.gate.evidence import Evidence
-from tallystick.gate.freshness import Bench, CriterionState, described, judge_criterion
+from tallystick.gate.freshness import Bench, CriterionState, judge_criterion
 from tallystick.gate.plan import PLAN_FILE, Plan, read_plan
 from tallystick.gate.products import known_products
+from tallystick.gate.reasons import described
 from tallystick.gate.subject import InFront
 from tallystick.gate.versions import VersionCommands
 from tallystick.gate.weakening import Weakening, in_force, loosened_for_others, weakened
@@ -119,6 +120,12 @@ def _blob_id(content: bytes) -> str:
     return sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
+def _is_unseen(started: Attempt) -> bool:
+    from tallystick.capture.identity import is_seen_from_here
+
+    return not is_seen_from_here(started.run)
+
+
 class Case:
     """A task as it stands in front of the gate. Close it, or use it in a `with`."""
 
@@ -165,6 +172,7 @@ class Case:
             self.content,
             output=lambda one: self._session_of(one).output(one.position),
             interrupted=interrupted,
+            unseen=_is_unseen,
             flaky_passes=self.plan.whole.gate.flaky_passes,
         )
         self._sources: Sources | None = None
@@ -197,13 +205,16 @@ class Case:
     def _find_attempts(self, criterion_id: str) -> list[Attempt]:
         criterion = self.plan.task.criterion(criterion_id)
         own = self.evidence.attempts(criterion_id, self._digests(criterion))
-        if criterion is None or not self.evidence.by_type("reuse"):
+        if criterion is None or criterion.manual or self.ledger is None:
+            return own
+        cited = self.sources.attempts(criterion) if self.evidence.by_type("reuse") else []
+        others = [*cited, *self.sources.against(criterion)]
+        if not others:
             return own
         from tallystick.gate.reuse import newest_first
 
-        known = {(one.session, one.position) for one in own}
-        cited = [one for one in self.sources.attempts(criterion) if (one.session, one.position) not in known]
-        return newest_first([*own, *cited]) if cited else own
+        found = {(one.session, one.position): one for one in (*others, *own)}
+        return newest_first(list(found.values()))
 
     def _session_of(self, one: Attempt) -> SessionHistory:
         """The session that an attempt stands in, be it cited."""

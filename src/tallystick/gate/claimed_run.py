@@ -15,7 +15,7 @@ from tallystick.errors import ConcurrencyError
 from tallystick.gate.attempts import GIVEN_UP
 from tallystick.gate.case import Case
 from tallystick.gate.check import settled_since
-from tallystick.gate.content import pathspecs
+from tallystick.gate.content import files_outside, pathspecs
 from tallystick.gate.evidence import Evidence
 from tallystick.gate.judgement import judge_run
 from tallystick.gate.products import known_products
@@ -197,6 +197,7 @@ class ClaimedRun:
             keep_env=bounds.keep_env,
             ends_leftovers=bounds.provenance.pipeline is not None,
         )
+        run.outside = files_outside(bounds.workspace, bounds.plan.base.tip, run.patterns)
         return run_command(
             bounds.ledger,
             bounds.workspace,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tallystick.capture.products import is_editors
+from tallystick.errors import NotFoundError
 from tallystick.gate.attempts import as_object, named_files
 from tallystick.gate.patterns import uncovered, whole_tree
 
@@ -16,11 +17,36 @@ if TYPE_CHECKING:
     from tallystick.gate.versions import VersionCommands
     from tallystick.workspace import Snapshot, Workspace
     from tallystick.workspace.changes import Change
+    from tallystick.workspace.snapshot import State
 
 
 def pathspecs(patterns: Sequence[str]) -> tuple[str, ...]:
     """The pathspecs as content is asked for them: none for the whole tree."""
     return () if whole_tree(patterns) else tuple(patterns)
+
+
+OUTSIDE_KEPT = 256
+"""How many files outside a run's inputs are kept that differ from the base; of more, nobody knows which they are."""
+
+
+def files_outside(
+    workspace: Workspace, tip: str, patterns: Sequence[str]
+) -> Callable[[Snapshot], Mapping[str, State] | None]:
+    """What tells of some content which files outside these inputs differ from the base's newest commit `tip`.
+
+    It gives None if there is no base, or if there are more than `OUTSIDE_KEPT`.
+    """
+
+    def outside(snapshot: Snapshot) -> Mapping[str, State] | None:
+        from tallystick.workspace.changes import changed_outside
+
+        try:
+            found = changed_outside(workspace, tip, snapshot, patterns) if tip else None
+        except NotFoundError:
+            return None
+        return found if found is not None and len(found) <= OUTSIDE_KEPT else None
+
+    return outside
 
 
 class ContentInFront:
@@ -36,6 +62,10 @@ class ContentInFront:
         self._environments: dict[Environment, dict[str, Any]] = {}
         self._earlier: dict[str, Snapshot] = {}
         self._changes: dict[tuple[int, tuple[str, ...]], list[Change] | None] = {}
+
+    def forget_environments(self) -> None:
+        """Look at the environment again the next time: what is run again is given that of its first run."""
+        self._environments.clear()
 
     def digest(self, patterns: Sequence[str]) -> str:
         """The inputs digest of the files that the pathspecs match, products left out."""

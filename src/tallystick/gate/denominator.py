@@ -6,6 +6,8 @@ from tallystick.gate.content import pathspecs
 from tallystick.gate.freshness import FLAKY, PASS, is_its_command
 from tallystick.gate.weakening import Weakening
 
+NO_LONGER_COUNTED = "tests are no longer counted"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,28 +45,30 @@ def weaker_than(case: Case, criterion: Criterion, now: Attempt, seen: Sequence[A
     """Where a result counted fewer tests, or more skips, than those among the others that it is to be held to."""
     seen = [one for one in seen if one.executed is not None]
     before = _before(case, criterion, now, seen) if seen else ()
-    if not before:
+    # A run that failed may have ended before its last tests, and many runners count otherwise then, or only then.
+    ended_well = criterion.expect.exit.allows
+    if not before or not ended_well(now.exit_code):
         return
     if now.executed is None:
-        most = max(_verdicts(criterion, one) for one in before)
+        most = max((one.executed or 0 for one in before if ended_well(one.exit_code)), default=0)
         if most:
-            yield Weakening(criterion.id, "tests are no longer counted", str(most))
+            yield Weakening(criterion.id, NO_LONGER_COUNTED, str(most))
         return
     before = [one for one in before if _unit(one) == _unit(now)]
-    most = max((_verdicts(criterion, one) for one in before), default=0)
+    most = max(((one.executed if ended_well(one.exit_code) else one.passed) or 0 for one in before), default=0)
     if now.executed < most:
         yield Weakening(criterion.id, "fewer tests were executed", str(most), str(now.executed))
-    # A run that failed may have ended before the tests that it would have skipped.
-    ended_well = criterion.expect.exit.allows
-    fewest = min((one.skipped or 0 for one in before if ended_well(one.exit_code)), default=None)
-    if fewest is not None and (now.skipped or 0) > fewest:
-        yield Weakening(criterion.id, "more tests were skipped", str(fewest), str(now.skipped))
+    least = min((one for one in before if ended_well(one.exit_code)), key=_idle, default=None)
+    if least is not None and _idle(now) > _idle(least):
+        if (now.skipped or 0) > (least.skipped or 0):
+            yield Weakening(criterion.id, "more tests were skipped", str(least.skipped or 0), str(now.skipped))
+        else:
+            yield Weakening(criterion.id, "more tests are expected to fail", str(least.xfailed), str(now.xfailed))
 
 
-def _verdicts(criterion: Criterion, one: Attempt) -> int:
-    """How many tests came to a verdict. One that breaks beside its test (in a teardown) would count twice."""
-    broken = 0 if criterion.expect.exit.allows(one.exit_code) else one.errors
-    return (one.executed or 0) - broken
+def _idle(one: Attempt) -> int:
+    """How many tests could not have failed the run."""
+    return (one.skipped or 0) + one.xfailed
 
 
 def _unit(one: Attempt) -> str:
@@ -73,10 +77,7 @@ def _unit(one: Attempt) -> str:
 
 
 def _before(case: Case, criterion: Criterion, now: Attempt, seen: Sequence[Attempt]) -> Sequence[Attempt]:
-    """The results to compare with: watched runs of the same command, those that failed too.
-
-    Deleting the test that fails would be the cheapest way to a pass.
-    """
+    """The results to compare with: watched runs of the same command, of those that failed what passed in them."""
     patterns = pathspecs(criterion.inputs)
     base = base_digest(case, patterns)
     if base and base == case.content.digest(patterns):

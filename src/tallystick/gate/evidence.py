@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tallystick.gate.attempts import GIVEN_UP, UNDECIDED, as_object, attempt_of, ends_run, named_files, started_by
+from tallystick.gate.expectation import SHELLS_WORD
 from tallystick.gate.grades import Grade
 from tallystick.gate.history import SessionHistory
 
@@ -107,16 +108,20 @@ def _worth_reading(session: SessionHistory, positions: list[int], about: Collect
     for number, position in enumerate(positions):
         details = session.details(position)
         began, executed, skipped = (_number(name, details) for name in (b"started", b"executed", b"skipped"))
+        skipped += max(0, _number(b"xfailed", details)) if skipped >= 0 else 0
         status = session.status(position)
         shows = status not in UNDECIDED and b'"cut_short":' not in details
+        shows = shows and _number(b"exit_code", details) not in SHELLS_WORD
         results, fails = results + shows, shows and status == "fail"
         ends[position] = began
-        more, less = executed > most, 0 <= skipped < fewest
+        if fails:  # only what passed in it is a floor, and it sets no example of how little is skipped
+            executed -= max(0, _number(b"failed", details)) + max(0, _number(b"errors", details))
+        more, less = executed > most, not fails and 0 <= skipped < fewest
         newest = number < NEWEST or (shows and results <= NEWEST_RESULTS)
         if newest or more or less or (fails and not failed) or any(d in details for d in digests):
             chosen.add(position)
         failed, most = failed or fails, max(most, executed)
-        fewest = min(fewest, skipped) if skipped >= 0 else fewest
+        fewest = min(fewest, skipped) if less else fewest
     chosen |= {position for position, began in ends.items() if began in chosen}
     chosen |= {ends[position] for position in chosen if ends[position] in ends}
     return [position for position in positions if position in chosen]

@@ -28,7 +28,7 @@ OPERATORS: dict[str, Callable[[int, int], bool]] = {
 }
 
 _DIGITS = 16
-_SHELLS_WORD = {126: " (cannot be run)", 127: " (command not found)"}
+SHELLS_WORD = {126: " (cannot be run)", 127: " (command not found)"}
 """What a shell means by these, and most commands that start others."""
 
 
@@ -115,7 +115,7 @@ class Expectation(Frozen):
         """
         reasons = []
         if not self.exit.allows(exit_code):
-            reasons.append(f"exit code {exit_code}{_SHELLS_WORD.get(exit_code, '')}, expected {_told(self.exit)}")
+            reasons.append(f"exit code {exit_code}{SHELLS_WORD.get(exit_code, '')}, expected {_told(self.exit)}")
         for name, wanted, count in (("tests", self.tests, tests), ("skipped", self.skipped, skipped)):
             if wanted is not None and count is None:
                 reasons.append(f"the number of {name} is not known, expected {wanted}")

@@ -9,24 +9,35 @@ from __future__ import annotations
 from tallystick.capture.products import is_editors
 from tallystick.gate.attempts import Attempt, as_object
 from tallystick.gate.content import environment_difference, pathspecs
+from tallystick.gate.expectation import SHELLS_WORD
 from tallystick.gate.grades import Grade
 from tallystick.gate.judgement import failure_of
+from tallystick.gate.reasons import (
+    CHANGED,
+    changes_since,
+    described,
+    interruption,
+    listed,
+    named,
+    not_run,
+    refusal,
+    since,
+    under_way,
+)
 from tallystick.model.frozen import Frozen, set_once
 from tallystick.model.text import decode_text
-from tallystick.workspace.paths import path_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from tallystick.gate.content import ContentInFront
     from tallystick.gate.plan import Criterion
     from tallystick.workspace.changes import Change
 
-RUNNING, INTERRUPTED, FLAKY = "running", "interrupted", "flaky"
+RUNNING, INTERRUPTED, NOT_RUN, FLAKY = "running", "interrupted", "not run", "flaky"
 PASS, FAIL, STALE, MISSING = "pass", "fail", "stale", "missing"
-_CHANGED = "the inputs changed since"
 NO_FILES = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """The inputs digest where no file matches: the SHA-256 of nothing."""
 LOOKED_AT = 3
@@ -38,12 +49,12 @@ class CriterionState(Frozen):
 
     __slots__ = FIELDS = (
         "criterion", "state", "ok", "grade", "reason", "deciding", "newest", "changed", "changed_paths", "passes",
-        "fails", "unfalsified",
+        "fails", "unfalsified", "failing", "flaky", "unseen",
     )  # fmt: skip
 
     criterion: Criterion
     state: str
-    """`running`, `interrupted`, `flaky`, `pass`, `fail`, `stale` or `missing`."""
+    """`running`, `interrupted`, `not run`, `flaky`, `pass`, `fail`, `stale` or `missing`."""
     ok: bool
     """Whether it has what it needs: a fresh pass of a sufficient grade."""
     grade: Grade | None
@@ -63,16 +74,22 @@ class CriterionState(Frozen):
     """How many results on this very content passed and failed."""
     unfalsified: bool
     """Whether no attempt on it ever failed in the ledger: nobody has seen that it can."""
+    failing: tuple[str, ...]
+    """The tests that failed in the newest result on this content that failed, as far as their names are known."""
+    flaky: tuple[str, ...]
+    """The tests that failed and passed on this content, as far as their names are known."""
+    unseen: bool
+    """Whether it is `running` by the word of the ledger alone: nobody here can see whether that run still lives."""
 
-    def __init__(self, *, newest: Attempt | None = None, **fields: Any) -> None:
-        for name, value in {**fields, "newest": newest}.items():
+    def __init__(self, *, newest: Attempt | None = None, unseen: bool = False, **fields: Any) -> None:
+        for name, value in {**fields, "newest": newest, "unseen": unseen}.items():
             set_once(self, name, value)
 
 
 class _Standing:
     """A criterion's attempts, sorted by what they say about the content in front of it."""
 
-    __slots__ = ("current", "cut_short", "elsewhere", "newest", "open", "refused", "weak")
+    __slots__ = ("current", "cut_short", "elsewhere", "newest", "not_run", "open", "refused", "weak")
 
     def __init__(self) -> None:
         self.current: list[tuple[Attempt, str]] = []
@@ -81,6 +98,8 @@ class _Standing:
         """Runs on this content that began and have no end, newest first."""
         self.cut_short: list[Attempt] = []
         """Results on this content of runs that somebody ended before their end."""
+        self.not_run: list[Attempt] = []
+        """Results on this content of commands that could not be run."""
         self.weak: list[Attempt] = []
         """Results on this content of too low a grade."""
         self.elsewhere: list[tuple[Attempt, str]] = []
@@ -102,7 +121,7 @@ class _Standing:
 class Bench:
     """What a criterion's attempts are judged with."""
 
-    __slots__ = ("content", "flaky_passes", "interrupted", "output")
+    __slots__ = ("content", "flaky_passes", "interrupted", "output", "unseen")
 
     def __init__(
         self,
@@ -110,6 +129,7 @@ class Bench:
         *,
         output: Callable[[Attempt], bytes],
         interrupted: Callable[[Attempt], bool],
+        unseen: Callable[[Attempt], bool],
         flaky_passes: int,
     ) -> None:
         self.content = content
@@ -117,6 +137,8 @@ class Bench:
         """Reads a result's output."""
         self.interrupted = interrupted
         """Tells of a run without an end whether it can no longer come to one."""
+        self.unseen = unseen
+        """Tells of a run without an end whether nobody here can see its process."""
         self.flaky_passes = flaky_passes
 
     def failure(self, criterion: Criterion, one: Attempt) -> str:
@@ -127,13 +149,13 @@ class Bench:
 def judge_criterion(criterion: Criterion, attempts: Sequence[Attempt], bench: Bench) -> CriterionState:
     """The criterion's state. `attempts` are newest first."""
     standing = _sort(criterion, attempts, bench)
-    if not standing.current and not standing.open and not standing.cut_short:
+    if not (standing.current or standing.open or standing.cut_short or standing.not_run):
         _look_closer(standing, criterion, bench)
     state, ok, reason, deciding = _state(standing, criterion, bench)
     changed: list[Change] = []
     named: tuple[str, ...] = ()
     if state == STALE and deciding is not None:
-        reason, changed = _since(deciding, reason, criterion, bench.content)
+        reason, changed = since(deciding, reason, criterion, bench.content)
         named = tuple(described(change.path, change.how, change.was) for change in changed) or deciding.moved
     return CriterionState(
         criterion=criterion,
@@ -148,7 +170,22 @@ def judge_criterion(criterion: Criterion, attempts: Sequence[Attempt], bench: Be
         passes=standing.passes,
         fails=standing.fails,
         unfalsified=not standing.fails and not any(_has_failed(criterion, one) for one in attempts),
+        failing=_failing(standing) if state in (FAIL, FLAKY) else (),
+        flaky=_flaky(standing) if state in (PASS, FLAKY) else (),
+        unseen=state == RUNNING and deciding is not None and bench.unseen(deciding),
     )
+
+
+def _failing(standing: _Standing) -> tuple[str, ...]:
+    return next((one.names("failed") for one, failure in standing.current if failure), ())
+
+
+def _flaky(standing: _Standing) -> tuple[str, ...]:
+    """Tests that a runner repeated until they passed; and those that failed in one run if another one passed."""
+    told = {name for one, _ in standing.current for name in one.names("flaky")}
+    if standing.passes:
+        told |= {name for one, failure in standing.current if failure for name in one.names("failed")}
+    return tuple(sorted(told))
 
 
 def _not_asked(criterion: Criterion, deciding: Attempt | None, content: ContentInFront) -> str:
@@ -156,11 +193,21 @@ def _not_asked(criterion: Criterion, deciding: Attempt | None, content: ContentI
     commands = content.not_asked(criterion.environment) if deciding is not None else ()
     if not commands:
         return ""
-    return f"; {_listed(commands)} was not run to judge it: taken as its newest run recorded it"
+    return f"; {listed(commands)} was not run to judge it: taken as its newest run recorded it"
 
 
 def _has_failed(criterion: Criterion, one: Attempt) -> bool:
-    return one.kind == "result" and one.status == "fail" and not one.cut_short and is_its_command(criterion, one)
+    decided = one.kind == "result" and one.status == "fail" and not one.cut_short and not one.is_control
+    return decided and is_its_command(criterion, one) and not could_not_run(criterion, one)
+
+
+def could_not_run(criterion: Criterion, one: Attempt) -> bool:
+    """Whether the shell, or what starts the command, said that it cannot be run: then it shows nothing.
+
+    126 and 127 say so, unless the plan expects them or a test was executed.
+    """
+    expected = criterion.expect.exit.allows(one.exit_code)
+    return one.watched and one.exit_code in SHELLS_WORD and not expected and not one.executed
 
 
 def is_its_command(criterion: Criterion, attempt: Attempt) -> bool:
@@ -177,12 +224,14 @@ def _sort(criterion: Criterion, attempts: Sequence[Attempt], bench: Bench) -> _S
             is_open = (one.session, one.position) not in ended and one.command == criterion.command and not one.cwd
             if is_open and not _why_not_here(criterion, one, bench.content, here):
                 standing.open.append(one)
+        elif one.on_purpose:
+            continue
         elif one.grade < criterion.grade and not one.watched and "details" not in one.erased:
             standing.weak.append(one)
         elif not is_its_command(criterion, one):
             standing.refused.append(one)
         elif why_not := _why_not_here(criterion, one, bench.content, here):
-            if not one.cut_short and not one.on_purpose:
+            if not one.cut_short and not could_not_run(criterion, one):
                 standing.elsewhere.append((one, why_not))
         else:
             _count(standing, criterion, one, bench)
@@ -213,6 +262,9 @@ def _count(standing: _Standing, criterion: Criterion, one: Attempt, bench: Bench
     """A grade is asked of what speaks for the criterion. A run that speaks against it counts whatever its grade."""
     if one.cut_short:
         standing.cut_short.append(one)
+        return
+    if could_not_run(criterion, one):
+        standing.not_run.append(one)
         return
     if one.watched and standing.newest is None:
         standing.newest = one
@@ -252,7 +304,7 @@ def _why_not_here(criterion: Criterion, one: Attempt, content: ContentInFront, h
     if holds is None:
         return "it is not known for which content it was" if not one.inputs else "its inputs were declared otherwise"
     if not holds:
-        return _CHANGED
+        return CHANGED
     return environment_difference(one.environment, here)
 
 
@@ -263,7 +315,7 @@ def _look_closer(standing: _Standing, criterion: Criterion, bench: Bench) -> Non
     changes the digest, but not the content.
     """
     for one, why_not in standing.elsewhere[:LOOKED_AT]:
-        if why_not == _CHANGED and _is_same_after_all(criterion, one, bench.content):
+        if why_not == CHANGED and _is_same_after_all(criterion, one, bench.content):
             standing.elsewhere.remove((one, why_not))
             _count(standing, criterion, one, bench)
 
@@ -272,20 +324,22 @@ def _is_same_after_all(criterion: Criterion, one: Attempt, content: ContentInFro
     if one.patterns != pathspecs(criterion.inputs) or not (content.left_out or any(map(is_editors, one.changes))):
         return False
     here = _environment(criterion, [one], content)
-    return not environment_difference(one.environment, here) and _changes_since(criterion, one, content) == []
-
-
-def _changes_since(criterion: Criterion, one: Attempt, content: ContentInFront) -> list[Change] | None:
-    return content.changed(one.content, criterion.inputs, one.products)
+    return not environment_difference(one.environment, here) and changes_since(criterion, one, content) == []
 
 
 def _state(standing: _Standing, criterion: Criterion, bench: Bench) -> tuple[str, bool, str, Attempt | None]:
+    unsettled = [
+        one
+        for one in (*standing.open, *standing.cut_short, *standing.not_run)
+        if not any(_is_later(other, one) for other, _ in standing.current)
+    ]
     for one in standing.open:
-        if not one.given_up and not bench.interrupted(one):
-            return RUNNING, False, f"began at {one.at} and is under way", one
-    for one in (*standing.open, *standing.cut_short):
-        if not any(_is_later(other, one) for other, _ in standing.current):
-            return INTERRUPTED, False, _interruption(one), one
+        if not one.given_up and not bench.interrupted(one) and (one in unsettled or not bench.unseen(one)):
+            return RUNNING, False, under_way(one, unseen=bench.unseen(one)), one
+    for one in unsettled:
+        if not any(_is_later(other, one) for other in unsettled):
+            ran = one.kind == "started" or one.cut_short
+            return (INTERRUPTED, False, interruption(one), one) if ran else (NOT_RUN, False, not_run(one), one)
     if standing.current:
         return _of_results(standing, bench.flaky_passes)
     if standing.elsewhere:
@@ -296,7 +350,7 @@ def _state(standing: _Standing, criterion: Criterion, bench: Bench) -> tuple[str
         why = f"a result that is only {weak.grade} does not count, it asks for {criterion.grade}"
         return MISSING, False, f"{why}: {weak.doubt}" if weak.doubt else why, weak
     if standing.refused:
-        return MISSING, False, _refusal(standing.refused[0]), None
+        return MISSING, False, refusal(standing.refused[0]), None
     return MISSING, False, "nothing was recorded for it", None
 
 
@@ -305,20 +359,6 @@ def _is_later(one: Attempt, other: Attempt) -> bool:
     if one.session == other.session:
         return (one.began or one.position) > (other.began or other.position)
     return (one.at, one.position) > (other.at, other.position)
-
-
-def _interruption(one: Attempt) -> str:
-    if one.cut_short:
-        return f"the run that ended at {one.at} was cut short by signal {one.cut_short}"
-    return f"the run that began at {one.at} has no end"
-
-
-def _refusal(other: Attempt) -> str:
-    if "text" in other.erased:
-        return "the command of its newest result was erased"
-    if other.cwd:
-        return f"it was run in {other.cwd}, not at the root of the work tree"
-    return f"only another command was run: {other.command or 'none'}"
 
 
 def _of_results(standing: _Standing, flaky_passes: int) -> tuple[str, bool, str, Attempt | None]:
@@ -333,7 +373,7 @@ def _of_results(standing: _Standing, flaky_passes: int) -> tuple[str, bool, str,
             told += f"; passed on attempt {passes + fails}, {flaky_passes} passes in a row are needed"
         return FLAKY, False, told, newest
     if fails:
-        return FAIL, False, failure, newest
+        return FAIL, False, failure + named(newest), newest
     reason = newest.reason or "recorded as pass"
     if newest.status != "pass":
         reason = f"exit code was {newest.exit_code}, as expected"
@@ -343,40 +383,3 @@ def _of_results(standing: _Standing, flaky_passes: int) -> tuple[str, bool, str,
     if newest.inputs == NO_FILES:
         reason += "; no file is an input of it, so no edit makes it stale"
     return PASS, True, reason, newest
-
-
-def _since(attempt: Attempt, reason: str, criterion: Criterion, content: ContentInFront) -> tuple[str, list[Change]]:
-    """The reason with the files that changed since, as far as they can be named."""
-    if attempt.moved:
-        return reason + _how_to_settle(attempt.moved[0], content), []
-    if not attempt.content or "details" in attempt.erased:
-        return reason, []
-    found = _changes_since(criterion, attempt, content)
-    if found is None:
-        if reason == _CHANGED and attempt.content.get("changes_left_out"):
-            reason = f"{_CHANGED}; more files differed from the commit than were kept, so they cannot be named"
-        elif reason == _CHANGED:
-            reason = f"{_CHANGED}, and {attempt.commit[:12] or 'git'} is gone, so the files cannot be named"
-        return reason, []
-    if reason == _CHANGED and found:
-        reason = f"{_listed([change.path for change in found])} changed since"
-    return reason, found
-
-
-def _how_to_settle(path: str, content: ContentInFront) -> str:
-    """What helps where the run itself writes a file that was there before."""
-    if path_bytes(path) not in content.snapshot.untracked():
-        return ""
-    return "; if the run itself writes it, have git ignore it, or remove it once"
-
-
-def described(path: str, how: str, was: str) -> str:
-    """A changed file in words: `src/a.py (modified)`."""
-    return f"{path} (renamed from {was})" if was else f"{path} ({how})"
-
-
-def _listed(names: Iterable[str]) -> str:
-    first, *rest = names
-    if not rest:
-        return first
-    return f"{first} and {rest[0]}" if len(rest) == 1 else f"{first} and {len(rest)} more files"

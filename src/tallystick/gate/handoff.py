@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 
-from tallystick.gate.freshness import FAIL, FLAKY, INTERRUPTED, MISSING, RUNNING, STALE
+from tallystick.gate.freshness import FAIL, FLAKY, INTERRUPTED, MISSING, NOT_RUN, RUNNING, STALE
 from tallystick.gate.policies import supplying_command
 from tallystick.gate.quoting import clipped, last_lines
 from tallystick.model.frozen import Frozen, set_once
@@ -30,7 +30,8 @@ LEAST_BYTES = 2048
 GROUPS = ("failed", "stale", "under_way", "left", "proved")
 """The criteria by what they need, most pressing first."""
 _GROUP_OF = {
-    FAIL: "failed", FLAKY: "failed", STALE: "stale", RUNNING: "under_way", INTERRUPTED: "under_way", MISSING: "left",
+    FAIL: "failed", FLAKY: "failed", STALE: "stale", RUNNING: "under_way", INTERRUPTED: "under_way", NOT_RUN: "left",
+    MISSING: "left",
 }  # fmt: skip
 LAST_WORDS = ("note", "complete", "fail", "cancel", "approval")
 """The types of entries in which somebody says something to whoever comes after."""

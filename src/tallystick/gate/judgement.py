@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tallystick.capture.result import Finished
     from tallystick.capture.run import Judgement
     from tallystick.gate.attempts import Attempt
+    from tallystick.reports.base import Report
 
 TIMED_OUT = "timed out"
 
@@ -60,12 +61,30 @@ def counts_in(output: bytes) -> dict[str, Any]:
 
     report = read_console(output)
     details: dict[str, Any] = report.to_details() if report else {}
+    if report is not None and report.status == "fail" and (report.unit == "packages" or not report.names["failed"]):
+        details |= _failing(output, report)
     if marker := replay_marker(output):
         details["replay_marker"] = str(marker)
         details.setdefault("replayed", marker.extent)
     if cut_short := unended_runs(output):
         details["unended"] = cut_short
     return details
+
+
+def _failing(output: bytes, report: Report) -> dict[str, Any]:
+    """The names of what failed, if the runner printed them."""
+    from tallystick.reports.failing import failing_names
+
+    names = failing_names(output, report.tool)
+    if not names.count:
+        return {}
+    listed = names.listed()
+    left_out = {**report.left_out, "failed": max(0, report.failed + report.errors - len(listed))}
+    named = {kind: list(told) for kind, told in report.names.items() if told}
+    return {
+        "names": {**named, "failed": list(listed)},
+        "left_out": {kind: count for kind, count in left_out.items() if count},
+    }
 
 
 def _told(reason: str, counted: Mapping[str, Any]) -> str:

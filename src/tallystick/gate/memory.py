@@ -17,7 +17,7 @@ from tallystick.stores.base import Head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from tallystick.ledger import Ledger
@@ -48,20 +48,65 @@ class SeenHeads:
         name = sha256(f"{place}\n{_pipeline(environ)}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
         folder = state_folder(environ)
         self._path = os.path.join(folder, f"{name}.json") if folder else ""
+        self._lost: dict[str, Any] = {}
         self._tasks = self._read()
 
     def _read(self) -> dict[str, dict[str, Any]]:
+        """What was seen of each task, and into `_lost` what was seen of a ledger that is gone, and since when."""
         try:
             with open(open_plain(self._path), "rb") as file:
-                tasks = json.load(file)["tasks"]
-            return {str(task): dict(seen) for task, seen in tasks.items()}
+                document = json.load(file)
+            lost = document.get("lost", {})
+            self._lost = {"at": str(lost["at"]), "tasks": dict(lost["tasks"])} if lost else {}
+            return {str(task): dict(seen) for task, seen in document["tasks"].items()}
         except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            self._lost = {}
             return {}
 
     @property
     def any(self) -> bool:
         """Whether anything was ever seen here."""
         return bool(self._tasks)
+
+    @property
+    def lost(self) -> str:
+        """Since when earlier evidence is known to be lost here (RFC 3339); empty if none is, or a gate opened since."""
+        return str(self._lost.get("at", ""))
+
+    def settle(self, ledger: Ledger | None, at: str) -> None:
+        """Take note that the ledger which was seen here is gone, or another one is in its place; or is back.
+
+        That is lost, and not tampered with: what is there now is judged by itself. `at` is the time (RFC 3339).
+        """
+        back = ledger is not None and _is_of(self._lost.get("tasks", {}), ledger.ledger_id)
+        if not back and (not self._tasks or (ledger is not None and _is_of(self._tasks, ledger.ledger_id))):
+            return
+        self._change(lambda: self._settle(ledger, at))
+
+    def _settle(self, ledger: Ledger | None, at: str) -> None:
+        if ledger is not None and _is_of(self._lost.get("tasks", {}), ledger.ledger_id):
+            self._tasks, self._lost = self._lost["tasks"], {}
+        elif self._tasks and (ledger is None or not _is_of(self._tasks, ledger.ledger_id)):
+            self._tasks, self._lost = {}, {"at": self._lost.get("at") or at, "tasks": self._tasks}
+
+    def opened(self) -> None:
+        """A gate opened on what is there now: that earlier evidence was lost is no news any more."""
+        if self._lost:
+            self._change(lambda: setattr(self, "_lost", {}))
+
+    def _change(self, change: Callable[[], None]) -> None:
+        """Change what is kept, as it is now; where it cannot be kept, what this process knows."""
+        if not self._path:
+            change()
+            return
+        try:
+            make_folder(os.path.dirname(self._path))
+            with _Lock(f"{self._path}.lock"):
+                self._tasks = self._read()
+                change()
+                self._write()
+        except (OSError, StoreUnavailableError):
+            return
 
     def seen(self, task_id: str) -> tuple[str, Head] | None:
         """(ledger id, head) of the newest that was seen of the task."""
@@ -96,32 +141,32 @@ class SeenHeads:
         """
         if self.seen(task_id) == (ledger.ledger_id, head):
             return
-        if not self._path:
-            return
-        try:
-            make_folder(os.path.dirname(self._path))
-            with _Lock(f"{self._path}.lock"):
-                self._tasks = self._read()
-                known = self.seen(task_id)
-                if known is not None and (known[1].position >= head.position or self.contradiction(ledger, task_id)):
-                    return
-                self._tasks[task_id] = {"ledger_id": ledger.ledger_id, "position": head.position, "root": head.root}
-                self._write()
-        except (OSError, StoreUnavailableError):
-            return
+        if self._path:
+            self._change(lambda: self._remember(ledger, task_id, head))
+
+    def _remember(self, ledger: Ledger, task_id: str, head: Head) -> None:
+        known = self.seen(task_id)
+        if known is None or not (known[1].position >= head.position or self.contradiction(ledger, task_id)):
+            self._tasks[task_id] = {"ledger_id": ledger.ledger_id, "position": head.position, "root": head.root}
 
     def _write(self) -> None:
-        document = json.dumps({"ledger": self._place, "tasks": self._tasks})
+        lost = {"lost": self._lost} if self._lost else {}
+        document = json.dumps({"ledger": self._place, "tasks": self._tasks, **lost})
         # Not synced: what a loss of power takes from it is a reminder, and every gate would wait for the disk.
         write_whole(self._path, [document.encode("utf-8", "surrogateescape")], exact=True, durable=False)
 
     def forget(self) -> None:
         """What was seen no longer counts: the user knows why the history is another."""
-        self._tasks = {}
+        self._tasks, self._lost = {}, {}
         try:
             os.unlink(self._path)
         except OSError:
             return
+
+
+def _is_of(tasks: Mapping[str, Mapping[str, Any]], ledger_id: str) -> bool:
+    """Whether one of the heads was seen of that ledger."""
+    return any(seen.get("ledger_id") == ledger_id for seen in tasks.values())
 
 
 class _Lock:

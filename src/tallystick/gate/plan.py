@@ -53,7 +53,7 @@ class Criterion(Frozen):
     """One thing that must be shown."""
 
     __slots__ = FIELDS = (
-        "id", "shows", "run", "manual", "expect", "inputs", "environment", "grade", "phase",
+        "id", "shows", "run", "manual", "expect", "inputs", "environment", "grade", "phase", "setup",
     )  # fmt: skip
 
     id: str
@@ -71,6 +71,8 @@ class Criterion(Frozen):
     """The least that counts. Default: observed; of a manual criterion: claimed."""
     phase: str
     """The phase it belongs to; empty for none."""
+    setup: str | tuple[str, ...]
+    """What makes a fresh work tree able to run it, as `run` has it; empty for nothing, or what `[gate]` says."""
 
     def __init__(
         self,
@@ -84,6 +86,7 @@ class Criterion(Frozen):
         environment: Environment | None = None,
         grade: Grade | None = None,
         phase: str = "",
+        setup: str | tuple[str, ...] = "",
     ) -> None:
         set_once(self, "id", id)
         set_once(self, "shows", shows)
@@ -94,6 +97,7 @@ class Criterion(Frozen):
         set_once(self, "environment", environment or Environment())
         set_once(self, "grade", grade or default_grade(manual=manual))
         set_once(self, "phase", phase)
+        set_once(self, "setup", setup)
 
     @property
     def command(self) -> str:
@@ -122,6 +126,7 @@ class Criterion(Frozen):
             "environment": self.environment.as_dict(),
             "grade": "" if self.grade == default_grade(manual=self.manual) else str(self.grade),
             "phase": self.phase,
+            "setup": self.setup if isinstance(self.setup, str) else list(self.setup),
         }
         return {name: value for name, value in fields.items() if value}
 
@@ -195,7 +200,7 @@ class TaskPlan(Frozen):
 class GatePolicy(Frozen):
     """How the gate judges. Counts only where it comes from the base."""
 
-    __slots__ = FIELDS = ("base", "protect", "flaky_passes", "id")
+    __slots__ = FIELDS = ("base", "protect", "flaky_passes", "id", "setup")
 
     base: tuple[str, ...]
     """Protected branches besides the default one: names, or patterns with `*` and `**`. Outside CI a single name is
@@ -206,6 +211,8 @@ class GatePolicy(Frozen):
     """After how many passes in a row on one content a flaky criterion counts again."""
     id: str
     """What statements know the repository by; empty if it has no such name."""
+    setup: str | tuple[str, ...]
+    """What makes a fresh work tree able to run the criteria that say nothing of their own; empty for nothing."""
 
     def __init__(
         self,
@@ -213,11 +220,13 @@ class GatePolicy(Frozen):
         protect: tuple[str, ...] = (),
         flaky_passes: int = FLAKY_PASSES,
         id: str = "",
+        setup: str | tuple[str, ...] = "",
     ) -> None:
         set_once(self, "base", base)
         set_once(self, "protect", protect)
         set_once(self, "flaky_passes", flaky_passes)
         set_once(self, "id", id)
+        set_once(self, "setup", setup)
 
     def as_dict(self) -> dict[str, Any]:
         """The `[gate]` table of a plan; defaults left out."""
@@ -226,6 +235,7 @@ class GatePolicy(Frozen):
         if self.flaky_passes != FLAKY_PASSES:
             fields["flaky_passes"] = self.flaky_passes
         fields["id"] = self.id
+        fields["setup"] = self.setup if isinstance(self.setup, str) else list(self.setup)
         return {name: value for name, value in fields.items() if value}
 
 

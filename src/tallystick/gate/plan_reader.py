@@ -106,7 +106,7 @@ class _Reader(TableReader):
     def criterion(self, path: Path, id: str, fields: Any) -> Criterion:
         fields = self.table(path, fields)
         self.known(path, fields, (
-            "shows", "run", "manual", "expect", "inputs", "environment", "grade", "phase",
+            "shows", "run", "manual", "expect", "inputs", "environment", "grade", "phase", "setup",
         ))  # fmt: skip
         manual = self.manual(path, fields)
         return Criterion(
@@ -119,6 +119,7 @@ class _Reader(TableReader):
             environment=self.environment((*path, "environment"), fields.get("environment", {})),
             grade=self.grade((*path, "grade"), fields.get("grade"), manual=manual),
             phase=self.phase((*path, "phase"), fields),
+            setup=self.run((*path, "setup"), fields["setup"]) if "setup" in fields else "",
         )
 
     def manual(self, path: Path, fields: Table) -> bool:
@@ -130,7 +131,7 @@ class _Reader(TableReader):
             self.fail((*path, "manual"), "can only be true", "leave it out of a criterion that is run")
         if "run" in fields:
             self.fail((*path, "manual"), "a criterion is run or manual, not both", "keep one of the two")
-        for name in ("expect", "environment"):
+        for name in ("expect", "environment", "setup"):
             if name in fields:
                 self.fail((*path, name), "only a criterion that is run has this", "leave it out")
         return True
@@ -140,7 +141,8 @@ class _Reader(TableReader):
             self.check(path, plan_checks.command_problem(value))
             return value
         if not isinstance(value, list):
-            self.fail(path, f"must be a string or a list of strings, not {kind(value)}", 'write run = "pytest -q"')
+            example = 'run = "pytest -q"' if path[-1] == "run" else 'setup = "npm ci"'
+            self.fail(path, f"must be a string or a list of strings, not {kind(value)}", f"write {example}")
         words = self.texts(path, value)
         if not words:
             self.fail(path, "the command is empty", 'write what to run, such as ["pytest", "-q"]')
@@ -254,7 +256,7 @@ class _Reader(TableReader):
     def gate(self, value: Any) -> GatePolicy:
         path = ("gate",)
         fields = self.table(path, value)
-        self.known(path, fields, ("id", "base", "protect", "flaky_passes"))
+        self.known(path, fields, ("id", "base", "protect", "flaky_passes", "setup"))
         base: tuple[str, ...] = ()
         if "base" in fields:
             base = self.branches((*path, "base"), fields["base"])
@@ -265,7 +267,8 @@ class _Reader(TableReader):
         name = self.text((*path, "id"), fields.get("id", ""))
         if "id" in fields:
             self.check((*path, "id"), plan_checks.id_problem(name))
-        return GatePolicy(base, self.patterns((*path, "protect"), fields.get("protect", [])), passes, name)
+        setup = self.run((*path, "setup"), fields["setup"]) if "setup" in fields else ""
+        return GatePolicy(base, self.patterns((*path, "protect"), fields.get("protect", [])), passes, name, setup)
 
     def branches(self, path: Path, value: Any) -> tuple[str, ...]:
         if isinstance(value, str):

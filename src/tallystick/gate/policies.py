@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from tallystick.gate.denominator import NO_LONGER_COUNTED
 from tallystick.gate.freshness import RUNNING
 from tallystick.gate.grades import Grade
 from tallystick.model.frozen import Frozen, set_once
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tallystick.gate.case import Case
     from tallystick.gate.freshness import CriterionState
     from tallystick.gate.memory import SeenHeads
+    from tallystick.gate.weakening import Weakening
     from tallystick.stores.base import Head
 
     class Policy(Protocol):
@@ -80,7 +82,8 @@ class EveryCriterionProved:
 
 def supplying_command(task_id: str, state: CriterionState, notch: str = "notch") -> str:
     """The command that supplies what a criterion lacks; empty where only waiting, or another's signature, does."""
-    if state.ok or state.state == RUNNING or state.criterion.grade > Grade.OBSERVED:
+    waits = state.state == RUNNING and not state.unseen
+    if state.ok or waits or state.criterion.grade > Grade.OBSERVED:
         return ""
     task, criterion = shlex.quote(task_id), shlex.quote(state.criterion.id)
     if state.criterion.manual:
@@ -94,7 +97,17 @@ class NothingWeakened:
     def objections(self, case: Case) -> Iterator[Objection]:
         """See `Policy.objections`."""
         for weakening in case.unapproved:
-            yield Objection("weakened", str(weakening), criterion=weakening.criterion)
+            yield Objection(
+                "weakened", str(weakening), criterion=weakening.criterion, next=_counted_again(case, weakening)
+            )
+
+
+def _counted_again(case: Case, weakening: Weakening) -> str:
+    """The command that has tests counted that no longer are; empty for another weakening."""
+    if weakening.what != NO_LONGER_COUNTED:
+        return ""
+    task, criterion = shlex.quote(case.task_id), shlex.quote(weakening.criterion)
+    return f"{case.command} run -t {task} -c {criterion} --report FILE"
 
 
 class ProtectedFilesUntouched:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from tallystick.gate.expectation import SHELLS_WORD
 from tallystick.gate.grades import Grade
 from tallystick.model.frozen import Frozen, set_once
 
@@ -21,6 +22,7 @@ def reproducible(attempts: Iterable[Attempt], position: int) -> list[Attempt]:
         one
         for one in attempts
         if one.kind == "result" and one.grade >= Grade.OBSERVED and one.inputs and not one.cut_short and not one.cwd
+        if not one.on_purpose and (one.exit_code not in SHELLS_WORD or one.status == "pass")
     ]
     return sorted((one for one in found if one.position <= position), key=lambda one: one.position)
 

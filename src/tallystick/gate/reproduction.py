@@ -13,9 +13,12 @@ from tallystick.gate.reproduce import Rate, compare, newest_of_each, on_the_same
 from tallystick.gate.rerun import Variables
 from tallystick.workspace.worktree import TemporaryWorktree
 
+NAMED_PATHS = 100
+"""How many files an entry names that were put back."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any, Self
 
     from tallystick.capture.result import Finished
@@ -76,8 +79,22 @@ class Reproduction:
         )
 
     def picked(self, sample: int | None = None) -> list[Attempt]:
-        """The newest result of each criterion; or so many of all results, by the head's root."""
-        return newest_of_each(self._all) if sample is None else sampled(self._all, sample, self.head.root)
+        """Of each criterion the result that the gate counts, else the newest; or so many of all, by the head's root."""
+        if sample is not None:
+            return sampled(self._all, sample, self.head.root)
+        counting = {
+            state.deciding.criterion_id: state.deciding
+            for state in self._case.states
+            if state.ok and state.deciding is not None and state.deciding.position <= self.head.position
+        }
+        self._case.content.forget_environments()
+        known = {(one.session, one.position) for one in self._all}
+        return [
+            counting[one.criterion_id]
+            if (wanted := counting.get(one.criterion_id)) is not None and (wanted.session, wanted.position) in known
+            else one
+            for one in newest_of_each(self._all)
+        ]
 
     def criterion_of(self, attempt: Attempt) -> Criterion:
         """The criterion as the plan has it now, if it still runs that command; else what the entry says."""
@@ -148,8 +165,8 @@ class Reproduction:
             self.close()
             self._worktree = TemporaryWorktree(self._case.workspace, *source, exclude=self._exclude)
             self._holds = source
-            if self._setup:
-                self._reruns.prepare(self._worktree.workspace, self._setup)
+            if setup := setup_of(self._case, self.criterion_of(attempt), self._setup):
+                self._reruns.prepare(self._worktree.workspace, setup)
         return self._worktree.workspace if self._holds_inputs(attempt) else None
 
     def _holds_inputs(self, attempt: Attempt) -> bool:
@@ -174,7 +191,8 @@ class Reproduction:
             leaf = self._session.leaf_at(attempt.position)
             repeats = {"position": attempt.position, "leaf": leaf, "head": str(self.head), "same": comparison.same}
             rate = {"passed": repeated.rate.passed, "ran": repeated.rate.ran}
-            return {"reproduces": {**repeats, "rate": rate}}
+            setup = setup_of(self._case, criterion, self._setup)
+            return {"reproduces": {**repeats, "rate": rate}, **recorded_setup(setup)}
 
         result = self._reruns.run(
             workspace,
@@ -208,10 +226,10 @@ def _declared(environment: Any) -> Environment:
 
 
 class Falsification:
-    """A criterion that is run where it has to fail: on the base's content, or with one file as it is there."""
+    """A criterion that is run where it has to pass, and then where it has to fail."""
 
     def __init__(self, case: Case, criterion_id: str, *, exclude: Iterable[str] = ()) -> None:
-        """Raises NotFoundError for a criterion that the plan has not, InputError where nothing can be run."""
+        """Raises NotFoundError for a criterion that the plan has not, InputError if nothing can be run."""
         criterion = case.plan.task.criterion(criterion_id)
         if criterion is None:
             names = ", ".join(one.id for one in case.plan.task.criteria) or "none"
@@ -226,61 +244,109 @@ class Falsification:
 
     @property
     def base(self) -> str:
-        """The base's commit. Raises InputError where there is none."""
+        """The base's commit. Raises InputError if there is none."""
         case = self._case
         case.workspace.git  # noqa: B018 (raises outside git)
         if not case.plan.base.commit:
             raise InputError("there is no commit to go back to", where=case.workspace.root, advice="commit first")
         return case.plan.base.commit
 
-    def worktree(self, revert: str = "") -> TemporaryWorktree:
-        """The base's content; or the content in front of us with one file, named from the root, as it is there.
+    def reverts(self, named: str = "") -> list[str]:
+        """The files that are put back to the base: the one that is named, else all of its inputs that are no tests.
 
-        Raises InputError where that changes nothing that the criterion depends on.
+        None if only tests changed: then all of the base's content is what it has to fail on. Raises InputError if
+        nothing that the criterion depends on differs from the base.
         """
+        from tallystick.gate.content import pathspecs
+        from tallystick.workspace import changed_states
+
         case, base = self._case, self.base
-        made = TemporaryWorktree(case.workspace, case.snapshot.commit if revert else base, exclude=self._exclude)
+        changed = sorted(changed_states(case.workspace, base, case.snapshot, pathspecs(self.criterion.inputs)))
+        changed = [path for path in changed if path not in case.content.left_out]
+        if not named:
+            if not changed:
+                raise InputError(
+                    f"what {self.criterion.id!r} depends on is the same on the base",
+                    advice="change something, or name the file that it is to notice with --revert",
+                )
+            return [path for path in changed if not is_test_file(path)]
+        if named in changed:
+            return [named]
+        if named in changed_states(case.workspace, base, case.snapshot):
+            raise InputError(
+                f"{self.criterion.id!r} does not depend on it", where=named, advice="name one of its inputs"
+            )
+        raise InputError(
+            f"it is the same on the base ({base[:12]})", where=named, advice="name a file that was changed"
+        )
+
+    def fresh(self, reverts: Sequence[str] = ()) -> TemporaryWorktree:
+        """A fresh work tree with the content in front of us, but for files that are as on the base."""
+        made = TemporaryWorktree(self._case.workspace, self._case.snapshot.commit, exclude=self._exclude)
         try:
-            if revert:
-                made.overlay(case.snapshot)
-                if not made.revert(revert, base):
-                    raise InputError(
-                        f"it is the same on the base ({base[:12]})", where=revert, advice="name a file that was changed"
-                    )
-            self._require_other_inputs(made, revert)
+            made.overlay(self._case.snapshot)
+            for path in reverts:
+                made.revert(path, self.base)
         except BaseException:
             made.close()
             raise
         return made
 
-    def _require_other_inputs(self, made: TemporaryWorktree, revert: str) -> None:
+    def fresh_base(self) -> TemporaryWorktree:
+        """A fresh work tree with the base's content."""
+        return TemporaryWorktree(self._case.workspace, self.base, exclude=self._exclude)
+
+    def control(self, reruns: Reruns, made: TemporaryWorktree, setup: str | tuple[str, ...]) -> RunResult:
+        """Run it where it has to pass, and record that as what it is."""
+        return self._run(reruns, made, {"base": self.base, "control": True}, setup)
+
+    def run(
+        self, reruns: Reruns, made: TemporaryWorktree, reverts: Sequence[str], setup: str | tuple[str, ...]
+    ) -> RunResult:
+        """Run it where it has to fail, with these files as on the base, and record what it showed as what it is."""
+        told: dict[str, Any] = {"base": self.base}
+        if len(reverts) == 1:
+            told["reverted"] = reverts[0]
+        elif reverts:
+            told["reverts"] = list(reverts[:NAMED_PATHS])
+        return self._run(reruns, made, told, setup)
+
+    def _run(
+        self, reruns: Reruns, made: TemporaryWorktree, told: dict[str, Any], setup: str | tuple[str, ...]
+    ) -> RunResult:
         from tallystick.gate.content import pathspecs
 
-        patterns, case = pathspecs(self.criterion.inputs), self._case
-        with made.workspace.snapshot() as content:
-            left_out = known_products(case.ledger, case.evidence, content, protected=case.plan.protected).left_out(
-                content
-            )
-            if content.inputs_digest(patterns, without=left_out) != case.content.digest(patterns):
-                return
-        if revert:
-            raise InputError(
-                f"{self.criterion.id!r} does not depend on it", where=revert, advice="name one of its inputs"
-            )
-        raise InputError(
-            f"what {self.criterion.id!r} depends on is the same on the base",
-            advice="change something, or name the file that it is to notice with --revert",
-        )
-
-    def run(self, reruns: Reruns, made: TemporaryWorktree, revert: str = "") -> RunResult:
-        """Run it there, and record what it showed as what it is: a result on that content."""
-        from tallystick.gate.content import pathspecs
-
-        told = {"base": self.base, **({"reverted": revert} if revert else {})}
         return reruns.run(
             made.workspace,
             self.criterion,
             patterns=pathspecs(self.criterion.inputs),
             environment=self.criterion.environment.as_dict(),
-            told=lambda _finished, _judgement: {"falsifies": told},
+            told=lambda _finished, _judgement: {"falsifies": told, **recorded_setup(setup)},
         )
+
+
+_TEST_FOLDERS = frozenset(("test", "tests", "testing", "spec", "specs", "__tests__", "testdata", "fixtures"))
+
+
+def is_test_file(path: str) -> bool:
+    """Whether a path is that of a test, or of what only tests use, as the common runners name them."""
+    *folders, name = path.lower().split("/")
+    stem = name.partition(".")[0]
+    return (
+        not _TEST_FOLDERS.isdisjoint(folders)
+        or stem.startswith("test_")
+        or stem.endswith(("_test", "_spec", "tests"))
+        or ".test." in name
+        or ".spec." in name
+        or name in ("conftest.py", "test.sh", "test.py", "test.js", "test.mjs", "tests.rs")
+    )
+
+
+def setup_of(case: Case, criterion: Criterion, given: str = "") -> str | tuple[str, ...]:
+    """What makes a fresh work tree able to run the criterion: what is given, or what the plan says; empty for none."""
+    return given or criterion.setup or case.plan.whole.gate.setup
+
+
+def recorded_setup(setup: str | tuple[str, ...]) -> dict[str, Any]:
+    """What `details.run` says of it."""
+    return {"setup": setup if isinstance(setup, str) else list(setup)} if setup else {}

@@ -78,14 +78,20 @@ class Reruns:
         """End what runs: politely, and at once when called again."""
         self._stops += 1
 
-    def prepare(self, workspace: Workspace, command: str) -> None:
-        """Run what has to be done in a fresh work tree first. Raises InputError where it fails; nothing is recorded."""
+    def prepare(self, workspace: Workspace, command: str | tuple[str, ...]) -> None:
+        """Run what has to be done in a fresh work tree first. Raises InputError if it fails; nothing is recorded."""
         from tallystick.capture.process import run_process
 
         def work(control: RunControl) -> Finished:
             env = child_environment(os.environ, self._keep_env)
             return run_process(
-                command, cwd=workspace.root, env=env, stdin=None, stdout_fd=None, stderr_fd=None, control=control
+                command if isinstance(command, str) else list(command),
+                cwd=workspace.root,
+                env=env,
+                stdin=None,
+                stdout_fd=None,
+                stderr_fd=None,
+                control=control,
             )
 
         finished = self._in_thread(work)
@@ -93,7 +99,8 @@ class Reruns:
             from tallystick.model.text import decode_text
 
             said = decode_text(finished.output.kept()).strip().rpartition("\n")[2]
-            raise InputError(f"the setup ended with {finished.exit_code}{f': {said}' if said else ''}", where=command)
+            shown = command if isinstance(command, str) else " ".join(command)
+            raise InputError(f"the setup ended with {finished.exit_code}{f': {said}' if said else ''}", where=shown)
 
     def run(
         self,

@@ -8,9 +8,11 @@ counts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tallystick.capture.proved import proof_digest
-from tallystick.errors import NotFoundError, TamperedError
-from tallystick.gate.attempts import as_object
+from tallystick.errors import NotFoundError, TallystickError, TamperedError
+from tallystick.gate.attempts import as_object, named_files
 from tallystick.gate.content import pathspecs
 from tallystick.gate.denominator import weaker_than
 from tallystick.gate.evidence import attempts_in
@@ -29,11 +31,14 @@ if TYPE_CHECKING:
     from tallystick.gate.case import Case
     from tallystick.gate.plan import Criterion
     from tallystick.recorded import Recorded
+    from tallystick.stores.base import SessionKey
 
 REUSE = "reuse"
 """The type of the entries that cite."""
 LOOKED_AT = 4
 """How many citations, and how many places where the same may have been shown, are looked at."""
+AGAINST = 64
+"""How many results on the same content, in all tasks of the ledger, are looked at for failures."""
 
 
 class Citation(Frozen):
@@ -141,6 +146,38 @@ class Sources:
                 found.setdefault((one.session, one.position), one)
         return list(found.values())
 
+    def against(self, criterion: Criterion) -> list[Attempt]:
+        """The failures of the same command on this content in other tasks of the ledger."""
+        ledger, digest = self._case.ledger, self.digest(criterion)
+        found: list[Attempt] = []
+        for key, position in ledger.store.proofs(digest, AGAINST) if ledger is not None and digest else ():
+            try:
+                found += self._failure_at(key, position, criterion)
+            except TallystickError:  # what cannot be read of another task costs nobody a verdict
+                continue
+        return found
+
+    def _failure_at(self, key: SessionKey, position: int, criterion: Criterion) -> list[Attempt]:
+        history = self.history(key.ledger_id, key.task_id)
+        recorded = history.at(position) if history is not None else None
+        if history is None or recorded is None or recorded.entry.status != "fail":
+            return []
+        if key.task_id == self._case.task_id and recorded.entry.criterion_id == criterion.id:
+            return []
+        about = str(as_object(recorded.entry.details.get("content")).get("inputs"))
+        there = attempts_in(history, recorded.entry.criterion_id, self._case.evidence.provenance, (about,))
+        return [
+            one.replace(reason=f"{one.reason}; in {key.task_id} #{position}")
+            for one in there
+            if one.position == position and one.watched and not one.on_purpose
+        ]
+
+    def digest(self, criterion: Criterion) -> bytes:
+        """What a run of the criterion on the content in front of us would be a result of; see `proof_digest`."""
+        content = self._case.content
+        inputs = content.digest(pathspecs(criterion.inputs))
+        return proof_digest(criterion.command, inputs, content.environment(criterion.environment))
+
     def brought_by(self, citation: Citation, criterion: Criterion) -> Iterator[Attempt]:
         """The result that is cited and the other attempts on the same there; one alone that has lapsed, where it has.
 
@@ -160,6 +197,9 @@ class Sources:
             erased = not {"text", "details"}.isdisjoint(cited.erased)
             why = "the result that is cited was erased" if erased else "what is cited is no run's result"
             yield from self._lapsed(citation, why)
+            return
+        if differs := self._differs_outside(one):
+            yield one.replace(lapsed=f"it is cited from {citation.task_id} #{one.position}, {differs}")
             return
         if weaker := self._weaker(criterion, one, there):
             yield one.replace(lapsed=f"it is cited from {citation.task_id} #{one.position}, where {weaker}")
@@ -220,6 +260,21 @@ class Sources:
         before = [other for other in there if other is not one and _is_watched(other, one.command)]
         return next((weakening.what for weakening in weaker_than(self._case, criterion, one, before)), "")
 
+    def _differs_outside(self, one: Attempt) -> str:
+        """How the files outside its inputs are others here than where it ran, as far as the base does not have them.
+
+        Empty if they are the same, or if the whole tree is its input.
+        """
+        if not one.patterns:
+            return ""
+        then = one.content.get("outside")
+        if not isinstance(then, Mapping):
+            return "and nobody knows which files outside its inputs differed from the base there"
+        for path, said in named_files(then).items():
+            if " ".join(self._case.snapshot.state(path)).strip() != said:
+                return f"where {path} was another, which no pattern of it names"
+        return ""
+
     def _on_the_same(self, cited: Attempt, there: list[Attempt]) -> list[Attempt]:
         return [
             one
@@ -267,13 +322,15 @@ def find_proof(case: Case, criterion: Criterion) -> Citation | None:
     ledger = case.ledger
     if ledger is None or criterion.manual:
         return None
-    inputs = case.content.digest(pathspecs(criterion.inputs))
-    digest = proof_digest(criterion.command, inputs, case.content.environment(criterion.environment))
-    own = case.attempts(criterion.id)
-    for key, position in ledger.store.proofs(digest, LOOKED_AT) if digest else ():
+    inputs, digest = case.content.digest(pathspecs(criterion.inputs)), case.sources.digest(criterion)
+    own, looked_at = case.attempts(criterion.id), 0
+    for key, position in ledger.store.proofs(digest, AGAINST) if digest else ():
         history = case.sources.history(key.ledger_id, key.task_id)
         cited = history.at(position) if history is not None else None
         if cited is None or (key.task_id == case.task_id and cited.entry.criterion_id == criterion.id):
+            continue
+        looked_at += cited.entry.status == "pass"
+        if cited.entry.status != "pass" or looked_at > LOOKED_AT:
             continue
         run = as_object(cited.entry.details.get("run"))
         took = run.get("duration_ms")

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         def heard(self, criterion: Criterion, output: bytes) -> None:
             """A run printed something."""
 
-        def waits(self, criterion: Criterion) -> None:
+        def waits(self, state: CriterionState) -> None:
             """Somebody else runs it, and we wait for that."""
 
         def ended(self, outcome: Outcome) -> None:
@@ -311,7 +311,7 @@ class Runner:
 
     def _wait_for(self, step: Step) -> None:
         self._waiting.append(step)
-        self._progress.waits(step.criterion)
+        self._progress.waits(step.state)
 
     def _look_at_others(self) -> None:
         """Whether what others run has come to an end, or whoever watched it is gone."""

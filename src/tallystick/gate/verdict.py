@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 OPEN, SHUT = "open", "shut"
 NAMED = 3
+LISTED = 100
+"""How many names of tests a document lists."""
 
 
 class Verdict(Frozen):
@@ -98,13 +100,18 @@ class Verdict(Frozen):
             "passes": state.passes,
             "fails": state.fails,
             "unfalsified": state.unfalsified,
+            "failing": list(state.failing[:LISTED]),
+            "flaky": list(state.flaky[:LISTED]),
         }
 
 
-def judge(case: Case, policy: Policy, *, at: str, watched_by_ci: bool, checkpoint: str | None = None) -> Verdict:
+def judge(
+    case: Case, policy: Policy, *, at: str, watched_by_ci: bool, checkpoint: str | None = None, lost: str = ""
+) -> Verdict:
     """The verdict on a case by a policy, at that time (RFC 3339).
 
-    `watched_by_ci`: whether this runs where whoever is judged does not rule the machine.
+    `watched_by_ci`: whether this runs where whoever is judged does not rule the machine. `lost`: since when earlier
+    evidence is known to be lost here (RFC 3339); empty if none is.
     """
     own = case.evidence.own
     return Verdict(
@@ -113,12 +120,16 @@ def judge(case: Case, policy: Policy, *, at: str, watched_by_ci: bool, checkpoin
         objections=tuple(policy.objections(case)),
         weakened=tuple(case.unapproved),
         protected=tuple(case.protected),
-        advisory=tuple(_advice(case, watched_by_ci)),
+        advisory=(*_lost(lost), *_advice(case, watched_by_ci)),
         at=at,
         head=own.head if own else None,
         checkpoint=checkpoint,
         command=case.command,
     )
+
+
+def _lost(at: str) -> list[str]:
+    return [f"earlier evidence lost on {at[:10]}: the ledger that was seen here is gone"] if at else []
 
 
 def _listed(words: list[str]) -> str:

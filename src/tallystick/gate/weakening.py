@@ -151,10 +151,20 @@ def _how(was: Criterion, now: Criterion) -> Iterator[tuple[str, str, str]]:
         yield what, was.command or "manual", now.command or "manual"
     elif was.run != now.run:
         yield "command changed", was.command, now.command
+    if was.setup != now.setup:
+        yield "setup changed", _shown(was.setup), _shown(now.setup)
     if now.grade < was.grade:
         yield "grade lowered", str(was.grade), str(now.grade)
     if was.phase and not now.phase:
         yield "phase removed", was.phase, ""
+
+
+def _shown(command: str | tuple[str, ...]) -> str:
+    if isinstance(command, str):
+        return command
+    import shlex
+
+    return shlex.join(command)
 
 
 def _expected(was: Criterion, now: Criterion) -> Iterator[tuple[str, str, str]]:

@@ -33,6 +33,9 @@ def explain(case: Case, state: CriterionState) -> Iterator[str]:
             yield "ignored   by other local rules than now (info/exclude, core.excludesFile), which hide files"
     if state.passes or state.fails:
         yield f"results   {state.passes} passed, {state.fails} failed on this content"
+    for name, tests in (("failing", state.failing), ("flaky", state.flaky)):
+        if tests:
+            yield f"{name:<9} {_listed(tests)}"
     if left_out := _left_out(case, state):
         yield f"left out  {_listed(left_out)}: as a run left it, so it is no input"
     if state.unfalsified and state.passes:

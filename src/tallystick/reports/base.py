@@ -42,7 +42,7 @@ class Report(Frozen):
     unit: str
     """What the counts count, one of `UNITS`. Compare only equal units."""
     counts: Mapping[str, int]
-    """How many `passed`, `failed`, `errors`, `skipped`, `flaky`; each is a property too."""
+    """How many `passed`, `failed`, `errors`, `skipped`, `flaky`, and `xfailed` if any; each is a property too."""
     names: Mapping[str, tuple[str, ...]]
     """Names of what `failed` or broke, was `skipped`, was `flaky`: sorted, at most `MAX_NAMES` of each."""
     left_out: Mapping[str, int]
@@ -80,7 +80,8 @@ class Report(Frozen):
         set_once(self, "format", format)
         set_once(self, "tool", tool)
         set_once(self, "unit", unit)
-        set_once(self, "counts", {kind: min(counts.get(kind, 0), MAX_COUNT) for kind in COUNTS})
+        kinds = (kind for kind in COUNTS if kind != "xfailed" or counts.get(kind))
+        set_once(self, "counts", {kind: min(counts.get(kind, 0), MAX_COUNT) for kind in kinds})
         set_once(self, "names", {kind: tuple(names.get(kind, ())) for kind in NAMED})
         set_once(self, "left_out", {kind: left_out[kind] for kind in NAMED if left_out.get(kind)})
         set_once(self, "duration_ms", duration_ms)
@@ -92,8 +93,8 @@ class Report(Frozen):
 
     @property
     def executed(self) -> int:
-        """How many ran to a result or broke: passed, failed and errors together."""
-        return self.passed + self.failed + self.errors
+        """How many ran to a result or broke: passed, failed, errors and xfailed together."""
+        return self.passed + self.failed + self.errors + self.xfailed
 
     @property
     def passed(self) -> int:
@@ -112,13 +113,18 @@ class Report(Frozen):
 
     @property
     def skipped(self) -> int:
-        """How many do not count: skipped, ignored, disabled, to do, expected to fail; findings suppressed."""
+        """How many do not count: skipped, ignored, disabled, to do; findings suppressed."""
         return self.counts["skipped"]
 
     @property
     def flaky(self) -> int:
         """How many passed after an attempt that failed."""
         return self.counts["flaky"]
+
+    @property
+    def xfailed(self) -> int:
+        """How many failed as their authors said they would: they ran, and fail nothing."""
+        return self.counts.get("xfailed", 0)
 
     @property
     def status(self) -> str:
@@ -180,7 +186,7 @@ def _from_details(details: Any) -> Report:
         inside=_texts(details.get("inside", ()), "inside"),
     )
     if report.executed != counts.get("executed", report.executed):
-        raise ValueError("executed is not the sum of passed, failed and errors")
+        raise ValueError("executed is not the sum of passed, failed, errors and xfailed")
     if report.replayed not in REPLAYED:
         raise ValueError("replayed is neither all nor partly")
     return report
@@ -238,7 +244,7 @@ def combined(reports: Iterable[Report]) -> Report:
         parts[0].format if len({part.format for part in parts}) == 1 else "mixed",
         tool=shortened(", ".join(dict.fromkeys(part.tool for part in parts if part.tool)), 100),
         unit=unit,
-        counts={kind: sum(part.counts[kind] for part in counted) for kind in COUNTS},
+        counts={kind: sum(part.counts.get(kind, 0) for part in counted) for kind in COUNTS},
         names={kind: collected.listed() for kind, collected in names.items()},
         left_out={kind: collected.left_out() for kind, collected in names.items()},
         duration_ms=_total([part.duration_ms for part in parts]),

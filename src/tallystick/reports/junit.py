@@ -86,13 +86,15 @@ class _Case:
         self.status = {attributes.get("status", "").lower(), attributes.get("result", "").lower()}
 
     def outcome(self) -> str:
-        """The verdict on this test: one of `error`, `failed`, `skipped`, `flaky` and `passed`."""
+        """The verdict on this test: one of `error`, `failed`, `skipped`, `xfailed`, `flaky` and `passed`."""
         if "skipped" in self.outcomes and self.skipped_type == "todo":
             return "skipped"  # node: expected to fail, and so its failure is shown beside it
         if "error" in self.outcomes:
             return "error"
         if "failure" in self.outcomes:
             return "failed"
+        if "skipped" in self.outcomes and self.skipped_type == "pytest.xfail":
+            return "xfailed"
         if "skipped" in self.outcomes or self.status & _NOT_RUN:
             return "skipped"
         if self.status & _BAD:
@@ -241,7 +243,8 @@ class _Reader:
         if self.path[-2] == "testcase":
             self.cases[-1].outcomes.add(tag)
             if tag == "skipped":
-                self.cases[-1].skipped_type = attributes.get("type", "")
+                not_run = attributes.get("message", "").startswith("[NOTRUN]")  # pytest's xfail(run=False)
+                self.cases[-1].skipped_type = "" if not_run else attributes.get("type", "")
         elif self.path[-2] in _SUITES and tag in ("failure", "error"):
             message = attributes.get("message", "") or f"<{tag}> of the whole suite"
             name = self.suites[-1].name
@@ -266,6 +269,8 @@ class _Reader:
     def _count(self, outcome: str, name: str) -> None:
         if outcome == "passed":
             self.tally.passed()
+        elif outcome == "xfailed":
+            self.tally.xfailed()
         else:
             getattr(self.tally, outcome)(name)
 
@@ -277,7 +282,7 @@ class _Reader:
         """
         some_alone = any(len(outcomes) == 1 for outcomes in self.sessions.values())
         for name, outcomes in self.sessions.items():
-            worst = min(outcomes, key=("error", "failed", "skipped", "flaky", "passed").index)
+            worst = min(outcomes, key=("error", "failed", "skipped", "xfailed", "flaky", "passed").index)
             if worst == "error" and "failed" in outcomes:
                 worst = "failed"
             if worst == "passed" and len(outcomes) > 1 and some_alone:

@@ -27,7 +27,8 @@ WORDS = {
     **dict.fromkeys(("unexpected successes", "interrupted"), "failed"),
     **dict.fromkeys(("errors", "error", "exec failed", "cancelled"), "errors"),
     **dict.fromkeys(("skipped", "skips", "skip", "pending", "pendings", "omissions", "ignored"), "skipped"),
-    **dict.fromkeys(("todo", "xfailed", "expected failures", "incomplete", "did not run"), "skipped"),
+    **dict.fromkeys(("todo", "incomplete", "did not run"), "skipped"),
+    **dict.fromkeys(("xfailed", "expected failures", "expected fail"), "xfailed"),
     "flaky": "flaky",
 }
 """What the words of the runners count."""
@@ -78,7 +79,7 @@ class Summary:
 
 def counts(match: re.Match[bytes]) -> dict[str, int]:
     """The counts in the match by kind; empty where they contradict each other."""
-    found = dict.fromkeys(("passed", "failed", "errors", "skipped", "flaky", "broken"), 0)
+    found = dict.fromkeys(("passed", "failed", "errors", "skipped", "flaky", "xfailed", "broken"), 0)
     total, says_passed = 0, False
     for name, value in match.groupdict().items():
         kind = name.partition("_")[0]
@@ -94,7 +95,7 @@ def counts(match: re.Match[bytes]) -> dict[str, int]:
             found[kind] += int(value)
             says_passed = says_passed or kind == "passed"
     if not says_passed:
-        found["passed"] = total - found["failed"] - found["errors"] - found["skipped"]
+        found["passed"] = total - found["failed"] - found["errors"] - found["skipped"] - found["xfailed"]
     return found if found["passed"] >= 0 else {}
 
 

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tallystick.reports.base import Report
 
-COUNTS = ("passed", "failed", "errors", "skipped", "flaky")
+COUNTS = ("passed", "failed", "errors", "skipped", "flaky", "xfailed")
 NAMED = ("failed", "skipped", "flaky")
 
 MAX_NAMES = 1_000
@@ -104,6 +104,10 @@ class Tally:
         """Count one that does not count towards the result."""
         self.counts["skipped"] += 1
         self.names["skipped"].add(name)
+
+    def xfailed(self) -> None:
+        """Count one that failed as its author said it would."""
+        self.counts["xfailed"] += 1
 
     def flaky(self, name: str) -> None:
         """Count one that passed after an attempt that failed."""

@@ -100,6 +100,16 @@ def changed_states(
     return {path: states for path, states in moved.items() if path in wanted}
 
 
+def changed_outside(workspace: Workspace, commit: str, now: Snapshot, patterns: Sequence[str]) -> dict[str, State]:
+    """The files that none of the pathspecs matches and that differ from that commit: path -> (mode, blob id) now.
+
+    Both are empty for a file that is gone. Raises NotFoundError if the commit is gone.
+    """
+    moved = changed_states(workspace, commit, now)
+    inside = _matching(moved, patterns) if moved else ()
+    return {path: state for path, (_, state) in moved.items() if path not in inside}
+
+
 def products(before: Snapshot, after: Snapshot) -> dict[str, str]:
     """Untracked files that are in `after` and were not in `before`: path -> blob id, by path."""
     appeared = after.untracked() - before.untracked()

@@ -143,6 +143,11 @@ class Snapshot:
         lines = self.listing.named(path)
         return blob_of(lines[0]) if lines else ""
 
+    def state(self, path: str) -> State:
+        """(mode, object id) of a file; both are empty if the content has no such path."""
+        lines = self.listing.named(path)
+        return (lines[0].split(b" ", 1)[0].decode("ascii"), blob_of(lines[0])) if lines else ("", "")
+
     def untracked(self) -> set[bytes]:
         """The paths that git does not know yet; outside git, all."""
         own = self._own_untracked()

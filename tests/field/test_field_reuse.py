@@ -1,0 +1,126 @@
+"""A result is cited only if nothing speaks against it: failures elsewhere, and files that no pattern names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from field.world import NOTCH, World
+
+PLAN = '[criteria.tests]\nrun = "sh run.sh"\ninputs = ["src/**", "run.sh"]\n'
+FLAKY = "test ! -e ../outside/fail\n"
+"""It fails while somebody wants it to, on the same content."""
+
+
+def begun(folder: Path, run: str, plan: str = PLAN) -> World:
+    world = World(folder)
+    world.begin(plan, {"src/a": "1\n", "run.sh": run, "helper.sh": "exit 0\n"})
+    (folder / "outside").mkdir()
+    return world
+
+
+def check(world: World, *words: str, code: int = 0) -> str:
+    return world.command(NOTCH, "check", *words, code=code)
+
+
+def on_a_branch(world: World, name: str) -> None:
+    world.command("git", "checkout", "-q", "-b", name, code=0)
+
+
+def test_a_failure_in_another_task_speaks_against_a_pass(tmp_path: Path) -> None:
+    world = begun(tmp_path, FLAKY)
+    (world.root / "src" / "a").write_text("2\n")
+    check(world, code=0)
+    on_a_branch(world, "second")
+    (tmp_path / "outside" / "fail").touch()
+    world.command(NOTCH, "run", "-c", "tests", code=1)
+    on_a_branch(world, "third")
+    gate = json.loads(world.command(NOTCH, "gate", "--json", code=1))
+    assert gate["criteria"][0]["state"] == "fail"
+    assert "reused" not in check(world, code=1)
+
+
+def test_a_failure_that_came_before_the_pass_speaks_against_it(tmp_path: Path) -> None:
+    world = begun(tmp_path, FLAKY)
+    (world.root / "src" / "a").write_text("2\n")
+    (tmp_path / "outside" / "fail").touch()
+    world.command(NOTCH, "run", "-c", "tests", code=1)
+    on_a_branch(world, "second")
+    (tmp_path / "outside" / "fail").unlink()
+    world.command(NOTCH, "run", "-c", "tests", code=0)
+    (it,) = json.loads(world.command(NOTCH, "gate", "--json", code=1))["criteria"]
+    assert (it["state"], it["passes"], it["fails"]) == ("flaky", 1, 1)
+
+
+def test_a_citation_lapses_at_a_later_failure_elsewhere(tmp_path: Path) -> None:
+    world = begun(tmp_path, FLAKY)
+    (world.root / "src" / "a").write_text("2\n")
+    check(world)
+    on_a_branch(world, "second")
+    assert "1 reused" in check(world)
+    on_a_branch(world, "third")
+    (tmp_path / "outside" / "fail").touch()
+    world.command(NOTCH, "run", "-c", "tests", code=1)
+    world.command("git", "checkout", "-q", "second", code=0)
+    world.command(NOTCH, "gate", code=1)
+
+
+@pytest.mark.parametrize("how", ["another", "gone", "mode", "new there", "committed"])
+def test_a_file_that_no_pattern_names_differed(tmp_path: Path, how: str) -> None:
+    """The test of the first task used a helper as it is nowhere else: its pass shows nothing here."""
+    world = begun(tmp_path, "sh helper.sh && test ! -e bad\n")
+    helper = world.root / "helper.sh"
+    on_a_branch(world, "first")
+    (world.root / "src" / "a").write_text("2\n")
+    if how == "another":
+        helper.write_text("exit 0 # mended\n")
+    elif how == "gone":
+        (world.root / "run.sh").write_text("true\n")
+        helper.unlink()
+    elif how == "mode":
+        helper.chmod(0o755)
+    elif how == "new there":
+        (world.root / "new.sh").write_text("x\n")
+    else:
+        helper.write_text("exit 0 # mended\n")
+        world.command("git", "commit", "-qam", "Mend", code=0)
+    check(world)
+    world.command("git", "stash", "-u", "-q")
+    world.command("git", "checkout", "-q", "-f", "main", code=0)
+    on_a_branch(world, "second")
+    (world.root / "src" / "a").write_text("2\n")
+    if how == "gone":
+        (world.root / "run.sh").write_text("true\n")
+    assert "reused" not in check(world), how
+
+
+def test_what_is_the_same_everywhere_is_cited(tmp_path: Path) -> None:
+    world = begun(tmp_path, "sh helper.sh\n")
+    (world.root / "src" / "a").write_text("2\n")
+    (world.root / "helper.sh").write_text("exit 0 # also here\n")
+    check(world)
+    on_a_branch(world, "second")
+    assert "1 reused" in check(world)
+    (world.root / "helper.sh").write_text("exit 1\n")
+    gate = json.loads(world.command(NOTCH, "gate", "--json", code=1))
+    assert "helper.sh was another" in gate["criteria"][0]["reason"]
+
+
+def test_more_files_than_are_kept_are_not_known(tmp_path: Path) -> None:
+    world = begun(tmp_path, "sh helper.sh\n")
+    (world.root / "src" / "a").write_text("2\n")
+    for number in range(257):
+        (world.root / f"other{number}").write_text("x\n")
+    check(world)
+    on_a_branch(world, "second")
+    assert "reused" not in check(world)
+
+
+def test_inputs_that_are_the_whole_tree_need_not_ask(tmp_path: Path) -> None:
+    world = begun(tmp_path, "sh helper.sh\n", '[criteria.tests]\nrun = "sh run.sh"\n')
+    (world.root / "helper.sh").write_text("exit 0 # here\n")
+    check(world)
+    on_a_branch(world, "second")
+    assert "1 reused" in check(world)
