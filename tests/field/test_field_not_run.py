@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,18 @@ MISSING = {
 }
 
 
+BEHIND = {
+    "make": "make check",
+    "a pipe": "no-such-tool-here | cat",
+    "a semicolon": "no-such-tool-here; true",
+    "a last true": "no-such-tool-here || true",
+    "a module": "python3 -m no_such_module_here",
+    "a script that is gone": "sh gone.sh",
+    "a make below a make": "make all",
+}
+"""What started the command ends with a code of its own, or the command line hides the code."""
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
@@ -27,6 +40,7 @@ def world(tmp_path: Path) -> World:
 
 def begun(world: World, command: str, plan: str = "") -> None:
     files = {"a.txt": "1\n", "check.sh": "exec no-such-tool-here\n", "plain.txt": "x\n", "broken": "#!/no/such/sh\n"}
+    files["Makefile"] = "all:\n\t$(MAKE) check\ncheck:\n\tno-such-tool-here\n"
     world.begin(f"[criteria.it]\nrun = {json.dumps(command)}\n{plan}", files)
     (world.root / "broken").chmod(0o755)
 
@@ -38,8 +52,33 @@ def test_it_shows_nothing(world: World, how: str) -> None:
     del done
     it = world.judged()["it"]
     assert it.state == "not run"
-    assert "could not be run: exit code 12" in it.reason
+    assert "it could not be run: " in it.reason
     assert "not run" in world.command(NOTCH, "gate", code=1)
+
+
+@pytest.mark.parametrize("how", sorted(BEHIND))
+def test_it_shows_nothing_behind_another_program(world: World, how: str) -> None:
+    if how.endswith("make") and shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    begun(world, BEHIND[how])
+    world.command(NOTCH, "run", "-c", "it")
+    assert world.judged()["it"].state == "not run"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo 'sh: 1: tool: not found'; exit 1",
+        "cat a.txt no-such-file",
+        "exit 1",
+        "echo tool: not found",
+        "false | true",
+    ],
+)
+def test_what_only_looks_so_is_a_result(world: World, command: str) -> None:
+    begun(world, command)
+    world.command(NOTCH, "run", "-c", "it")
+    assert world.judged()["it"].state in ("pass", "fail")
 
 
 def test_a_tool_that_is_installed_later_makes_no_flakiness(world: World) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SHELL = "/bin/sh"
 
 # What POSIX sh, dash and bash answer themselves, so that a file of the same name is not what runs.
-_SHELL_WORDS = frozenset(
+SHELL_WORDS = frozenset(
     (
         "alias", "bg", "bind", "break", "builtin", "caller", "case", "cd", "chdir", "command",
         "compgen", "complete", "compopt", "continue", "coproc", "declare", "dirs", "disown", "do",
@@ -110,7 +110,7 @@ def resolve_executable(
         return _program(argv[0], env, cwd) if argv else None
     shell = _program(SHELL, env, cwd)
     word = re.match(_FIRST_WORD, argv)
-    if shell and word and word[1] not in _SHELL_WORDS:
+    if shell and word and word[1] not in SHELL_WORDS:
         command = _program(word[1], env, cwd)
         if command:
             return {**shell, "command": command}

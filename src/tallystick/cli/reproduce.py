@@ -228,6 +228,8 @@ def _could_not_run(result: RunResult, criterion: Criterion) -> bool:
     """Whether the shell said that it cannot run the command, or a part of it: then it shows nothing."""
     from tallystick.gate.expectation import SHELLS_WORD
 
+    if "could not be run" in result.reason:
+        return True
     code = result.finished.exit_code
     return code in SHELLS_WORD and not criterion.expect.exit.allows(code) and result.status != "pass"
 

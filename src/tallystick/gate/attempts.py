@@ -140,6 +140,11 @@ class Attempt(Frozen):
         return bool(self.run.get("falsifies") or self.run.get("reproduces"))
 
     @property
+    def not_run(self) -> str:
+        """What could not be started, as whoever watched it read in its output; empty if it is a result."""
+        return _text(self.run.get("not_run"))
+
+    @property
     def is_control(self) -> bool:
         """Whether it had to pass before it was seen whether it can fail."""
         return bool(as_object(self.run.get("falsifies")).get("control"))

@@ -111,7 +111,7 @@ def _worth_reading(session: SessionHistory, positions: list[int], about: Collect
         skipped += max(0, _number(b"xfailed", details)) if skipped >= 0 else 0
         status = session.status(position)
         shows = status not in UNDECIDED and b'"cut_short":' not in details
-        shows = shows and _number(b"exit_code", details) not in SHELLS_WORD
+        shows = shows and _number(b"exit_code", details) not in SHELLS_WORD and b'"not_run":' not in details
         results, fails = results + shows, shows and status == "fail"
         ends[position] = began
         if fails:  # only what passed in it is a floor, and it sets no example of how little is skipped

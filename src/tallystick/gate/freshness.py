@@ -9,7 +9,7 @@ from __future__ import annotations
 from tallystick.capture.products import is_editors
 from tallystick.gate.attempts import Attempt, as_object
 from tallystick.gate.content import environment_difference, pathspecs
-from tallystick.gate.expectation import SHELLS_WORD
+from tallystick.gate.expectation import EXIT_ZERO, SHELLS_WORD
 from tallystick.gate.grades import Grade
 from tallystick.gate.judgement import failure_of
 from tallystick.gate.reasons import (
@@ -204,10 +204,15 @@ def _has_failed(criterion: Criterion, one: Attempt) -> bool:
 def could_not_run(criterion: Criterion, one: Attempt) -> bool:
     """Whether the shell, or what starts the command, said that it cannot be run: then it shows nothing.
 
-    126 and 127 say so, unless the plan expects them or a test was executed.
+    126 and 127 say so, unless the plan expects them or a test was executed; and so does what was printed, if what
+    started the command ended with a code of its own (see `why_not_run`).
     """
+    if not one.watched:
+        return False
+    if one.not_run:
+        return criterion.expect.exit == EXIT_ZERO or not criterion.expect.exit.allows(one.exit_code)
     expected = criterion.expect.exit.allows(one.exit_code)
-    return one.watched and one.exit_code in SHELLS_WORD and not expected and not one.executed
+    return one.exit_code in SHELLS_WORD and not expected and not one.executed
 
 
 def is_its_command(criterion: Criterion, attempt: Attempt) -> bool:

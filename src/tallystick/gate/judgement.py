@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tallystick.reports.base import Report
 
 TIMED_OUT = "timed out"
+NAMED_MISSING = (b"not found", b"o such file", b"ermission denied", b"annot execute", b"Failed to", b"o module named")
+"""Without any of these no line of an output says that a command could not be started."""
 
 
 def judge_run(
@@ -36,6 +38,8 @@ def judge_run(
         plain = by_exit_code(finished)
         if finished.timed_out or cut_short_by(finished):
             return Judgement("fail", plain.reason, details)
+        if missing := _not_run(expect or Expectation(), finished, counted):
+            return Judgement("fail", f"it could not be run: {missing}", {**details, "not_run": missing})
         reasons = shortcomings(
             expect or Expectation(),
             finished.exit_code,
@@ -48,6 +52,21 @@ def judge_run(
         return Judgement("pass", _told(plain.reason, counted), details)
 
     return judge
+
+
+def _not_run(expect: Expectation, finished: Finished, counted: Mapping[str, Any]) -> str:
+    """What could not be started, so that the run shows nothing; empty if it is a result."""
+    if expect.exit != EXIT_ZERO and expect.exit.allows(finished.exit_code):
+        return ""
+    expected, output = expect.exit.allows(finished.exit_code), finished.output.kept()
+    if expected and not any(word in output for word in NAMED_MISSING):
+        return ""
+    counts = as_object(counted.get("counts"))
+    if counts.get("failed") or counts.get("errors") or (expected and "files" in counted):
+        return ""
+    from tallystick.gate.not_run import why_not_run
+
+    return why_not_run(finished.command, finished.exit_code, output, expected=expected, started=finished.spawned)
 
 
 def counts_in(output: bytes) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def under_way(one: Attempt, *, unseen: bool) -> str:
 
 
 def not_run(one: Attempt) -> str:
-    return f"it could not be run: exit code {one.exit_code}{SHELLS_WORD[one.exit_code]}"
+    why = one.not_run or f"exit code {one.exit_code}{SHELLS_WORD.get(one.exit_code, '')}"
+    return f"it could not be run: {printable(why)}"
 
 
 def interruption(one: Attempt) -> str:

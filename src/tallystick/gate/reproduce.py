@@ -22,7 +22,7 @@ def reproducible(attempts: Iterable[Attempt], position: int) -> list[Attempt]:
         one
         for one in attempts
         if one.kind == "result" and one.grade >= Grade.OBSERVED and one.inputs and not one.cut_short and not one.cwd
-        if not one.on_purpose and (one.exit_code not in SHELLS_WORD or one.status == "pass")
+        if not one.on_purpose and not one.not_run and (one.exit_code not in SHELLS_WORD or one.status == "pass")
     ]
     return sorted((one for one in found if one.position <= position), key=lambda one: one.position)
 

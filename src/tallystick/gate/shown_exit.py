@@ -23,6 +23,7 @@ _KEYWORDS = frozenset(
     {"if", "then", "elif", "else", "fi", "while", "until", "for", "do", "done", "case", "esac", "select", "function"}
     | {"coproc", "[["}
 )
+_CONDITIONS = frozenset({"if", "elif", "while", "until"})
 _SILENT = frozenset(
     {"cd", "export", "set", "unset", "umask", "ulimit", "shopt", "alias", "readonly", "mkdir", "rm", ":"}
 )
@@ -76,6 +77,49 @@ def shown_exit(command: str) -> str:
     `command` is text for /bin/sh, or a list quoted for it.
     """
     return _judged(command, errexit=False, pipefail=False, depth=0)
+
+
+def commands_in(command: str, depth: int = 0) -> list[tuple[str, str]]:
+    """The name of each command in a shell text, with what its exit code is for, in order.
+
+    That is the operator behind it (empty at the end), `!` if it is inverted, `if` for a condition. What `sh -c` is
+    given counts in place of it, a command behind `env` and the like in place of that. Empty if the text is not clear.
+    """
+    try:
+        items = [*_split(command), ";"]
+    except _UnclearError:
+        return []
+    found: list[tuple[str, str]] = []
+    words: list[_Word] = []
+    use = ""
+    for number, item in enumerate(items):
+        if isinstance(item, _Word):
+            if words or item.quoted or item.text not in ("!", "{", "}", *_KEYWORDS):
+                words.append(item)
+            elif item.text in _CONDITIONS or (item.text == "!" and not use):
+                use = "!" if item.text == "!" else "if"
+            continue
+        operator, use = use or (item if number + 1 < len(items) else ""), ""
+        while words and _ASSIGNMENT.match(words[0].text):
+            words = words[1:]
+        inner = _text_of_shell(words) if depth < MAX_DEPTH else ""
+        nested = commands_in(inner, depth + 1) if inner else []
+        if nested:
+            found += [*nested[:-1], (nested[-1][0], operator)]
+        elif words := _unwrapped(words):
+            found.append((words[0].text, operator))
+        words = []
+    return found
+
+
+def _text_of_shell(words: list[_Word]) -> str:
+    """What a shell is given with `-c`; empty if the command is no such shell."""
+    if not words or words[0].text.rpartition("/")[2] not in _SHELLS:
+        return ""
+    for at, word in enumerate(words[1:], 1):
+        if word.text.startswith("-") and not word.text.startswith("--") and "c" in word.text:
+            return next((later.text for later in words[at + 1 :] if not later.text.startswith("-")), "")
+    return ""
 
 
 def _judged(command: str, *, errexit: bool, pipefail: bool, depth: int) -> str:
