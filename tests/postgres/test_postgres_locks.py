@@ -74,3 +74,27 @@ def test_an_append_takes_no_lock_that_others_share(store: PostgresUnderTest, led
     modes = {mode for kind, mode in held if kind == "relation"}
     assert modes <= {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
     assert sequences == (0,)
+
+
+def test_appends_with_and_without_the_lock_take_locks_in_one_order(store: PostgresUnderTest, ledger: Ledger) -> None:
+    """One client holds the head while another, which does not, sends entries: neither waits for what the other has."""
+    ledger.append("t", [ENTRY] * 2)
+    other = store.open()
+    other.append("t", [ENTRY] * 2)
+    key = session_key(ledger.ledger_id, "t")
+    digit = partition_of(int.from_bytes(key))
+    with psycopg.connect(store.url) as holding, store.shared.connect(store.database) as looking:
+        holding.execute("SET lock_timeout = '500ms'")
+        holding.execute(f"SELECT * FROM tallystick.hold_{digit}(%s)".encode(), (key,))
+        appending = threading.Thread(target=lambda: other.append("t", [ENTRY] * 3), daemon=True)
+        appending.start()
+        while looking.execute("SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'").rowcount == 0:
+            time.sleep(0.01)
+        # What the holder appends: the one that waits has not taken the position.
+        columns = "session, position, record, node, criterion_before, type_before"
+        insert = f"INSERT INTO tallystick.record_{digit} ({columns}) VALUES (%s, 5, '{{}}', '', 0, 0)"
+        holding.execute(insert.encode(), (key,))
+        holding.rollback()
+        appending.join(30)
+    assert ledger.head("t").position == 7
+    ledger.verify()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -15,11 +16,12 @@ from support.contract import ENTRY
 from support.postgres import PostgresUnderTest
 from tallystick import Entry, IdempotencyConflict, Ledger
 from tallystick.proof.merkle import leaf_hash
-from tallystick.stores.postgres_schema import SCHEMA_VERSION, WRITER, partition_of, session_key
+from tallystick.stores.postgres_schema import OWNER, SCHEMA_VERSION, WRITER, partition_of, session_key
 from tallystick.stores.postgres_track import HeadPointers
 from tallystick.stores.postgres_writer import batch_of
 
 DENIED, REFUSED = "42501", "TS003"
+NO_TIME = ("22007", "22008")
 LARGE = ENTRY.replace(output=b"x" * 90_000)
 NOW = "2026-02-01T00:00:00.000000Z"
 
@@ -179,7 +181,13 @@ def headers(ledger_id: str) -> dict[str, bytes]:
         "a time to come": with_(at="9999-01-01T00:00:00.000000Z"),
         "no time": with_(at="yesterday"),
         "a field more": with_(more=1),
+        "a day that there is not": with_(at="2026-02-30T00:00:00.000000Z"),
+        "a minute that there is not": with_(at="2026-02-01T00:60:00.000000Z"),
         "an empty origin of another kind": with_(origin=[]),
+        "an origin whose dialect is a number": with_(origin={"format": "scafld", "dialect": 5}),
+        "an origin whose format is an object": with_(origin={"format": {"a": [1]}}),
+        "an origin whose schema version is text": with_(origin={"format": "scafld", "schema_version": "5"}),
+        "an origin whose schema version is a fraction": with_(origin={"format": "scafld", "schema_version": 5.5}),
         "an origin with a field more": with_(origin={"format": "scafld", "more": 1}),
         "white space": fine + b" ",
         "white space inside": fine.replace(b'"v":1', b'"v": 1'),
@@ -193,12 +201,20 @@ def headers(ledger_id: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("what", headers("0" * 32))
 def test_headers(store: PostgresUnderTest, ledger: Ledger, writer: Writer, what: str) -> None:
     header = headers(ledger.ledger_id)[what]
-    assert writer.begins("future", header) in (REFUSED, "22P02", "22021", "22P05")
+    assert writer.begins("future", header) in (REFUSED, "22P02", "22021", "22P05", *NO_TIME)
     key, digit = writer.key("future")
     for table in (f"session_{digit}", "session"):
         insert = f"INSERT INTO {table} (key, ledger, task_id, header) VALUES (%s, 1, 'future', %s)"
         assert writer.says((insert, (key, header))) == DENIED
     goes_on(store, "future", "t")
+
+
+@pytest.mark.parametrize("task", ["", "x" * 513, "\u00fc" * 257])
+def test_tasks_that_nobody_could_name(store: PostgresUnderTest, ledger: Ledger, writer: Writer, task: str) -> None:
+    fields = {"v": 1, "kind": "session", "at": NOW, "ledger": ledger.ledger_id, "task_id": task, "created_at": NOW}
+    header = json.dumps(fields | {"rules": 2}, separators=(",", ":"), ensure_ascii=False).encode()
+    assert writer.begins(task, header) == REFUSED
+    goes_on(store, "t")
 
 
 def test_a_header_that_is_right_stops_nobody(store: PostgresUnderTest, ledger: Ledger, writer: Writer) -> None:
@@ -229,10 +245,41 @@ AHEAD = "9999-01-01T00:00:00.000000Z"
 def test_records(store: PostgresUnderTest, ledger: Ledger, writer: Writer, record: bytes) -> None:
     record = record.replace(b"%AT%", ledger.entry("t", 3).at.encode())
     one, *others = writer.appends("t", record)
-    assert set(others) <= {REFUSED, "TS004"}
+    assert set(others) <= {REFUSED, "TS004", *NO_TIME}
     if len(record) < 70_000:
-        assert one in (REFUSED, "22012")  # false is no divisor
+        assert one in (REFUSED, "22012", *NO_TIME)  # false is no divisor
     goes_on(store, "t")
+
+
+def soon(at: str, seconds: int) -> str:
+    """So many seconds later, up to the seconds' tens."""
+    moment = datetime.fromisoformat(at) + timedelta(seconds=seconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S")[:-1]
+
+
+@pytest.mark.parametrize("rest", ["!.aaaaaaZ", "9.99999 Z", " .000000Z", "5,000000Z", "5.00000000"])
+def test_times_that_are_none_are_not_repeated_by_others(
+    store: PostgresUnderTest, ledger: Ledger, writer: Writer, rest: str
+) -> None:
+    """One that is later than now and not too late, as texts compare: others would write it until the clock is there."""
+    record = entry_at(soon(ledger.entry("t", 3).at, 30) + rest, type="note")
+    assert set(writer.appends("t", record)) <= {REFUSED, "22012", *NO_TIME}
+    goes_on(store, "t")
+
+
+def test_a_clock_that_was_set_back_stops_no_append(store: PostgresUnderTest, ledger: Ledger) -> None:
+    """The session's newest time is good, however far ahead it is, and no later one."""
+    ledger.append("t", [ENTRY] * 3)
+    ahead = soon(ledger.entry("t", 3).at, 7200) + "0.000000Z"
+    with store.shared.connect(store.database) as connection:
+        connection.execute(f"SET ROLE {OWNER}")
+        connection.execute("UPDATE tallystick.state SET at = %s WHERE key = ''", (ahead,))
+        connection.commit()
+    for number, entries in enumerate((ENTRY, [ENTRY] * 2, [ENTRY] * 40, LARGE)):
+        with store.open() as other:
+            other.append("t", entries, idempotency_key=str(number))
+            assert other.append("t", ENTRY).position == ledger.head("t").position
+            assert other.entry("t", other.head("t").position).at == ahead
 
 
 def test_heads_that_no_record_leads_to(store: PostgresUnderTest, ledger: Ledger, writer: Writer) -> None:

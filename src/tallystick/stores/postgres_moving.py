@@ -19,6 +19,8 @@ Names and places are the client's word, of the right type; verification derives 
 
 from __future__ import annotations
 
+from tallystick.model.ids import ID_LIMIT
+from tallystick.model.session import Origin
 from tallystick.stores import postgres_schema as schema
 from tallystick.stores.appending import PREFIX_BYTES
 from tallystick.stores.postgres_function import Function, called
@@ -94,7 +96,7 @@ END"""
 def _require_time() -> str:
     return f"""
 BEGIN
-    IF said !~ '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}[.][0-9]{{6}}Z$' THEN
+    IF ({_is_time("said")}) IS NOT TRUE THEN
         RAISE EXCEPTION 'tallystick: a record has no time' {_RAISE};
     END IF;
     IF said COLLATE "C" > {_CLOCK.format(TRUSTED_SECONDS)} THEN
@@ -133,6 +135,7 @@ BEGIN
         SET position = place {plus} 1::pg_catalog.int8, at = {said}, edge = reached, places = stands, moved = true
         WHERE head.session {equal} one AND head.key {equal} ''::pg_catalog.text AND head.position {equal} place
             AND head.edge {equal} known AND head.at {at_most} {said} AND {said} {at_most} head.until
+            AND {_is_time(said)}
             AND pg_catalog.starts_with(entry, '{_START}'::pg_catalog.text)
             AND pg_catalog.current_setting('synchronous_commit'::pg_catalog.text)
                 {equal} ANY (ARRAY['on'::pg_catalog.text, 'remote_apply'::pg_catalog.text])
@@ -143,6 +146,15 @@ BEGIN
         criterion, kind, text_salt, text_part, details_salt, details_part, output_salt, output_part FROM moved;
     RETURN FOUND;
 END"""
+
+
+def _is_time(said: str) -> str:
+    """Whether it is a time as records have it; those who append next may have to repeat it.
+
+    Converting it there and back takes a fifth of what a pattern takes, and knows which days a month has.
+    """
+    equal = "OPERATOR(pg_catalog.=)"
+    return f"pg_catalog.to_char({said}::pg_catalog.timestamp, '{_TIME}'::pg_catalog.text) {equal} {said}"
 
 
 def _edge_bytes(leaves: str) -> str:
@@ -160,7 +172,11 @@ _EXTENDED = (
 
 
 def _extend(digit: str) -> str:
-    """Entries of one moment. Gives until when the session's times need not be looked at."""
+    """Entries of one moment. Gives until when the session's times need not be looked at.
+
+    The head is moved first, as `append` does and as those do who hold it: in another order they would wait for each
+    other in a circle.
+    """
     return f"""
 DECLARE
     count bigint := cardinality(entries);
@@ -171,7 +187,7 @@ DECLARE
     trusted text := {_CLOCK.format(TRUSTED_SECONDS)};
     inserted bigint;
     own boolean;
-BEGIN
+BEGIN{_moving(digit)}
     INSERT INTO tallystick.record_{digit} SELECT one, place + e.number, e.record, e.root, e.criterion, e.kind,
         e.text_salt, e.text, e.details_salt, e.details, e.output_salt, e.output
     FROM unnest(entries, roots, criteria, kinds, text_salts, texts, details_salts, details, output_salts, outputs)
@@ -181,7 +197,7 @@ BEGIN
     GET DIAGNOSTICS inserted = ROW_COUNT;
     IF inserted IS DISTINCT FROM count OR count < 1 THEN
         RAISE EXCEPTION 'tallystick: a record is an entry''s, and of the moment it is made' {_RAISE};
-    END IF;{_moving(digit)}
+    END IF;
     RETURN trusted;
 END"""
 
@@ -199,15 +215,19 @@ def _moving(digit: str) -> str:
     THEN
         RAISE EXCEPTION 'tallystick: a record goes to its head + 1' {_RAISE};
     END IF;
+    IF ({_is_time("began")} AND {_is_time("ended")}) IS NOT TRUE THEN
+        RAISE EXCEPTION 'tallystick: a record has no time' {_RAISE};
+    END IF;
     UPDATE tallystick.state_{digit} AS head
     SET position = last, at = ended, edge = reached, places = stands, names = coalesce(fresh, head.names),
-        until = trusted, more = head.more OR row_names IS NOT NULL,
+        until = greatest(trusted, head.at), more = head.more OR row_names IS NOT NULL,
         moved = CASE WHEN head.moved IS NOT NULL THEN true END
     WHERE head.session = one AND head.key = '' AND head.position = place AND head.edge = known AND head.at <= began
-    RETURNING head.moved INTO own;
+    RETURNING head.moved, head.until INTO own, trusted;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'tallystick: the session is elsewhere' USING ERRCODE = '{MOVED_STATE}';
     END IF;
+    -- Where the clock was set back, the session's own newest time is good until the clock has come to it.
     IF own AND ended COLLATE "C" > trusted THEN
         RAISE EXCEPTION 'tallystick: the time % is in the future', ended {_RAISE};
     END IF;
@@ -246,14 +266,14 @@ def _begin(digit: str) -> str:
     def field(name: str, fields: str = "said") -> str:
         return f"""',"{name}":' || ({fields}->'{name}')::text"""
 
-    origin = " || ".join(
-        f"coalesce({field(name, 'origin')}, '')"
-        for name in ("format", "dialect", "schema_version", "updated_at", "entries", "ledger_error")
-    )
+    origin = " || ".join(f"coalesce({field(name, 'origin')}, '')" for name in Origin.FIELDS)
     built = " || ".join(
         ['\'{"v":1,"kind":"session"\'', *(field(one) for one in ("at", "ledger", "task_id", "created_at", "rules"))]
     )
-    texts = " OR ".join(f"jsonb_typeof(said->'{one}') <> 'string'" for one in ("at", "ledger", "task_id", "created_at"))
+    texts = " OR ".join(
+        [f"jsonb_typeof(said->'{one}') <> 'string'" for one in ("at", "ledger", "task_id", "created_at")]
+        + [f"jsonb_typeof(origin->'{one}') <> 'string'" for one in Origin.FIELDS if one != "schema_version"]
+    )
     return f"""
 DECLARE
     said jsonb := convert_from(head, 'UTF8')::jsonb;
@@ -267,7 +287,9 @@ BEGIN
     IF origin IS NOT NULL THEN
         built := built || ',"origin":{{' || substr({origin}, 2) || '}}';
     END IF;
-    IF octet_length(head) > {RECORD_BYTES} OR {texts} OR coalesce((said->'rules')::text, '') NOT IN ('1', '2')
+    IF octet_length(head) > {RECORD_BYTES} OR {texts}
+        OR (origin->'schema_version')::text !~ '^-?[0-9]{{1,18}}$'
+        OR coalesce((said->'rules')::text, '') NOT IN ('1', '2')
         OR head IS DISTINCT FROM convert_to(built || '}}', 'UTF8')
     THEN
         RAISE EXCEPTION 'tallystick: this is no header of a session' {_RAISE};
@@ -283,6 +305,9 @@ BEGIN
     own := ledger_number = 1;
     IF own THEN
         PERFORM tallystick.require_time(said->>'at');
+        IF octet_length(said->>'task_id') NOT BETWEEN 1 AND {ID_LIMIT} THEN
+            RAISE EXCEPTION 'tallystick: a task''s id has 1 to {ID_LIMIT} bytes' {_RAISE};
+        END IF;
     END IF;
     INSERT INTO tallystick.session_{digit} (key, ledger, task_id, header)
     VALUES (one, ledger_number, said->>'task_id', head);
