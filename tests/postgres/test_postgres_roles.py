@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -122,6 +123,24 @@ def test_what_each_role_is_for(
         assert reader.verify()[0].erased == 4
         assert len(list(reader.tasks())) == 3
     assert store.sql("SELECT salt, digest FROM local_idempotency WHERE key = 'k'") == [(None, None)]
+
+
+def test_a_longer_history_that_erased_something_takes_the_eraser(
+    store: PostgresUnderTest, ledger: Ledger, as_role: Callable[[str], str], tmp_path: Path
+) -> None:
+    with Ledger.open(str(tmp_path / "foreign.db")) as foreign:
+        foreign.append("t", [FULL, FULL])
+        key = foreign.store.find("t")
+        assert key is not None
+        with Ledger.open(as_role(WRITER)) as writer:
+            assert writer.store.adopt(foreign.store, key) == 2  # type: ignore[attr-defined]
+            foreign.erase("t", 1, reason="leaked")
+            with pytest.raises(StoreUnavailableError, match="permission denied.*tallystick_eraser"):
+                writer.store.adopt(foreign.store, key)  # type: ignore[attr-defined]
+            assert writer.head("t", ledger_id=foreign.ledger_id).position == 2
+        with Ledger.open(as_role(ERASER)) as eraser:
+            assert eraser.store.adopt(foreign.store, key) == 1  # type: ignore[attr-defined]
+            eraser.verify()
 
 
 def test_a_part_can_be_cleared_and_nothing_else(

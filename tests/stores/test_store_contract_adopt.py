@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from support.checkpoints import all_faults
 from support.contract import ENTRY, StoreUnderTest
 from tallystick import Entry, InputError, Ledger
+from tallystick.exchange.bundle import write_bundle
+from tallystick.model.record import PARTS
 from tallystick.stores.base import SessionKey
+from tallystick.stores.bundle import open_bundle
 
 LARGE = Entry(type="run", output=os.urandom(1_500_000))
 
@@ -58,6 +62,41 @@ def test_it_is_kept_byte_for_byte_and_goes_on(store: StoreUnderTest, ledger: Led
     assert sorted((one.task_id, one.head.position) for one in ledger.tasks()) == [("t", 1), ("t", 51), ("u", 1)]
     assert [key.ledger_id for key in ledger.sessions_of("t")] == [ledger.ledger_id, foreign.ledger_id]
     assert ledger.append("t", ENTRY).position == 2
+
+
+@pytest.mark.parametrize("by", ["ledger", "bundle"])
+def test_what_its_own_ledger_erased_meanwhile_goes_here_too(
+    store: StoreUnderTest, ledger: Ledger, foreign: Ledger, tmp_path: Path, by: str
+) -> None:
+    """The longer history names what was erased of entries that are kept already: its parts are cleared here as well."""
+
+    def take() -> int:
+        if by == "ledger":
+            return kept(ledger, foreign)
+        path = tmp_path / f"{foreign.head('t').position}.bundle"
+        path.write_bytes(b"".join(write_bundle(foreign, "t", artifacts=True)))
+        return kept(ledger, Ledger(open_bundle(str(path))))
+
+    secret = Entry(type="note", reason="SECRET", details={"is": "SECRET"}, output="SECRET")
+    foreign.append("t", [secret, secret, Entry(type="note", output=b"SECRET" * 20_000)])
+    assert take() == 51
+    ledger.append("t", [secret, secret])
+    foreign.erase("t", 49, ["text", "details"], reason="leaked")
+    foreign.append("t", [ENTRY] * 5)
+    assert take() == 6
+    foreign.append("t", secret)
+    for position, parts in ((49, ["output"]), (50, PARTS), (51, ["output"]), (58, PARTS)):
+        foreign.erase("t", position, parts, reason="leaked")
+    assert take() == 5
+    assert take() == 0
+    ledger = store.reopen()
+    ledger.finish_erasures()
+    ledger.verify()
+    assert all_faults(ledger) == []
+    ours, theirs = (list(one.entries("t", ledger_id=foreign.ledger_id)) for one in (ledger, foreign))
+    assert ours == theirs
+    assert "SECRET" not in repr(ours)
+    assert [ledger.entry("t", position).entry.reason for position in (1, 2)] == ["SECRET", "SECRET"]
 
 
 def test_a_fork_is_refused(store: StoreUnderTest, ledger: Ledger, foreign: Ledger, tmp_path: Path) -> None:
