@@ -122,20 +122,21 @@ def _append(digit: str, *, keyed: bool) -> str:
     so that no cast of a client's making comes in between, and the version is in the function's name.
     """
     equal, plus, at_most = (f"OPERATOR(pg_catalog.{one})" for one in ("=", "+", "<="))
-    said = f"pg_catalog.substr(entry, {len(_START) + 1}, 27)"
     key = f""",
     keyed AS (
         INSERT INTO tallystick.local_idempotency_{digit}
         SELECT one, name, moved.position, moved.position, key_salt, key_digest FROM moved
     )"""
     return f"""
+DECLARE
+    said pg_catalog.text := pg_catalog.substr(entry, {len(_START) + 1}, 27);
 BEGIN
     WITH moved AS (
         UPDATE tallystick.state_{digit} AS head
-        SET position = place {plus} 1::pg_catalog.int8, at = {said}, edge = reached, places = stands, moved = true
+        SET position = place {plus} 1::pg_catalog.int8, at = said, edge = reached, places = stands, moved = true
         WHERE head.session {equal} one AND head.key {equal} ''::pg_catalog.text AND head.position {equal} place
-            AND head.edge {equal} known AND head.at {at_most} {said} AND {said} {at_most} head.until
-            AND {_is_time(said)}
+            AND head.edge {equal} known AND head.at {at_most} said AND said {at_most} head.until
+            AND {_is_time("said")}
             AND pg_catalog.starts_with(entry, '{_START}'::pg_catalog.text)
             AND pg_catalog.current_setting('synchronous_commit'::pg_catalog.text)
                 {equal} ANY (ARRAY['on'::pg_catalog.text, 'remote_apply'::pg_catalog.text])
