@@ -280,12 +280,12 @@ def test_a_checkpoint_as_a_git_note_is_pushed_and_vouches_in_ci(repo: GitRepo, n
     repo.git("push", "-q", "-u", "origin", "main")
     notch("key", "new")
     done = notch("checkpoint", "--to", "git")
-    assert "git push takes it along from now on" in done.stderr
+    assert "(pushed to origin)" in done.stderr
     assert repo.git("notes", "--ref=tallystick", "show") + "\n" == done.stdout
     record(notch)
     repo.commit("Second")
     done = notch("checkpoint", "--to", "git")
-    assert "(git push takes it along)" in done.stderr
+    assert "(pushed to origin)" in done.stderr
     repo.git("push", "-q")
     assert repo.git("ls-remote", "origin", "refs/heads/main").split()[0] == repo.head()
     clone = repo.clone(tmp_path / "clone")

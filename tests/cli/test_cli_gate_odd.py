@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 from gate_quick import Quick
+
+from support.command import Notch
+from tallystick.workspace.paths import named_path, recorded_path
 
 PLAN = """\
 [criteria.tests]
@@ -37,11 +41,11 @@ def test_only_the_file_that_changed_is_named_whatever_lies_beside_it(quick: Quic
     assert quick.gate().changed("lint") == ["README"]
     quick.repo.write("README", "Read me\n")
     quick.repo.write(name, "2\n")
-    assert quick.gate().changed("lint") == [name]
+    assert quick.gate().changed("lint") == [recorded_path(name)]
     quick.repo.write(name, "1\n")
     assert quick.state("lint") == "pass"
     quick.repo.remove(name)
-    assert quick.gate().changed("lint") == [name]
+    assert quick.gate().changed("lint") == [recorded_path(name)]
 
 
 def test_a_product_whose_name_is_not_utf_8_is_no_input(quick: Quick) -> None:
@@ -49,13 +53,13 @@ def test_a_product_whose_name_is_not_utf_8_is_no_input(quick: Quick) -> None:
     run(quick, "printf made > \"src/$(printf '\\377\\376')\"")
     assert quick.gate().states == {"tests": "pass", "lint": "pass"}
     quick.repo.write(ODD, "by hand\n")
-    assert quick.gate().changed("lint") == [ODD]
+    assert quick.gate().changed("lint") == [recorded_path(ODD)]
 
 
 def test_a_file_whose_name_is_not_utf_8_is_named_where_it_moved_or_was_written(quick: Quick) -> None:
     quick.repo.write(ODD, "1\n")
     run(quick, "echo 2 > src/$(printf '\\377\\376')")
-    assert quick.gate().changed("tests") == [ODD]
+    assert quick.gate().changed("tests") == [recorded_path(ODD)]
     run(quick, "echo 2 > src/$(printf '\\377\\376')")
     verdict = quick.gate()
     assert verdict.states["tests"] == "pass"
@@ -95,3 +99,22 @@ def test_no_setting_of_git_makes_it_look_at_other_files(quick: Quick, setting: t
     assert quick.state("tests") == "pass"
     quick.repo.write("README", "other\n")
     assert quick.gate().changed("tests") == ["README"]
+
+
+@pytest.mark.parametrize("locale", ["C.UTF-8", "C", "en_US.ISO-8859-1"])
+@pytest.mark.parametrize("command", ["gate", "check", "why lint", "handoff", "plan", "log", "status", "show 2"])
+def test_json_is_utf_8_without_lone_surrogates_whatever_files_are_called(
+    quick: Quick, command: str, locale: str
+) -> None:
+    quick.repo.write(ODD, "1\n")
+    quick.repo.write("src/\u00e9", "1\n")
+    run(quick, criterion="lint")
+    quick.repo.write(ODD, "2\n")
+    quick.repo.write("src/\u00e9", "2\n")
+    wanted = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1" if "8859" in locale else ""}
+    printed = Notch(quick.root)(*command.split(), "--json", check=False, env={"LC_ALL": locale, **wanted}).stdout
+    document = json.loads(printed.encode("utf-8", "surrogateescape"))
+    json.dumps(document, ensure_ascii=False).encode("utf-8")
+    if command == "gate":
+        [state] = [one for one in document["criteria"] if one["id"] == "lint"]
+        assert sorted(map(named_path, state["changed"])) == sorted([ODD, "src/\u00e9"])

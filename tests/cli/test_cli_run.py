@@ -42,7 +42,7 @@ def test_the_plan_s_command_runs_at_the_root_wherever_it_is_called(quick: Quick)
     done = quick.call("run", "-c", "build", cwd=quick.root / "src")
     assert done.returncode == 0
     assert done.stdout == f"built in {quick.root}\n"
-    assert done.stderr == ""
+    assert done.stderr == "notch: recorded work #2: build, pass (exit code was 0); counts for the plan\n"
     began, ended = entries(quick)
     assert began["type"] == "run_started"
     assert ended == {
@@ -62,7 +62,9 @@ def test_it_ends_as_the_command_does(quick: Quick) -> None:
 
 def test_the_command_gets_standard_input_and_separate_streams(git_repo: GitRepo, notch: Notch) -> None:
     done = notch("run", "-t", "t", "--", "sh", "-c", "cat; echo err >&2", input="in\n")
-    assert (done.stdout, done.stderr) == ("in\n", "err\n")
+    last = "notch: recorded t #2: a run, pass (exit code was 0); counts for nothing: it names no criterion (-c ID)\n"
+    assert (done.stdout, done.stderr) == ("in\n", "err\n" + last)
+    assert notch("run", "-q", "-t", "t", "sh", "-c", "echo err >&2").stderr == "err\n"
 
 
 def test_any_command_can_be_recorded(quick: Quick) -> None:
@@ -72,6 +74,62 @@ def test_any_command_can_be_recorded(quick: Quick) -> None:
     assert (ended["criterion"], ended["phase"], ended["status"]) == ("ac1", "later", "pass")
     assert quick.call("run", "--", "true").returncode == 0
     assert entries(quick)[-1]["type"] == "run"
+
+
+def last_line(quick: Quick, *args: str, **options: object) -> str:
+    return quick.call("run", *args, **options).stderr.splitlines()[-1]  # type: ignore[arg-type]
+
+
+BUILD = ("sh", "-c", "echo built in $PWD; exit ${CODE:-0}")
+
+
+def test_the_last_line_says_whether_it_counts(quick: Quick) -> None:
+    assert last_line(quick, "-c", "build").endswith("build, pass (exit code was 0); counts for the plan")
+    failed = last_line(quick, "-c", "build", env={"CODE": "3"})
+    assert failed.endswith("build, fail (exit code 3, expected 0); counts for the plan")
+    assert last_line(quick, "-c", "build", *BUILD).endswith("counts for the plan")
+    assert quick.gate().states["build"] in ("pass", "flaky")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("-c", "build", "true"), "the plan runs sh -c 'echo built in $PWD; exit ${CODE:-0}' for build"),
+        (("-c", "ac9", "true"), "the plan has no criterion 'ac9', it has build, read"),
+        (("true",), "it names no criterion (-c ID)"),
+        (BUILD, "it names no criterion (notch run -c build)"),
+        (("build",), "it names no criterion (notch run -c build)"),
+        (("-c", "build", "sh", "-c", "kill -INT $$"), "the plan runs"),
+    ],
+)
+def test_the_last_line_says_why_it_counts_for_nothing(quick: Quick, arguments: tuple[str, ...], why: str) -> None:
+    before = quick.gate().states
+    assert f"; counts for nothing: {why}" in last_line(quick, *arguments)
+    told = json.loads(quick.call("run", "--json", *arguments).stderr.splitlines()[-1])
+    assert not told["counts"]
+    assert told["why_not"].startswith(why)
+    assert quick.gate().states == before
+
+
+def test_the_last_line_says_that_it_ran_elsewhere_or_that_its_inputs_moved(quick: Quick) -> None:
+    elsewhere = quick.call("run", "-c", "build", *BUILD, cwd=quick.root / "src").stderr
+    assert "counts for nothing: it was run in src, not at the root of the work tree" in elsewhere
+    more = '[criteria.moving]\nrun = "date +%N >> src/one.py"\n[criteria.signed]\nrun = "true"\ngrade = "attested"\n'
+    quick.plan(PLAN + more)
+    assert "counts for nothing: src/one.py changed while it ran" in last_line(quick, "-c", "moving")
+    assert "counts for nothing: the plan asks for attested" in last_line(quick, "-c", "signed")
+
+
+def test_without_a_plan_the_last_line_says_so(git_repo: GitRepo, notch: Notch) -> None:
+    done = notch("run", "-t", "t", "-c", "tests", "true")
+    assert done.stderr.endswith("counts for nothing: there is no plan (notch init writes a first one)\n")
+
+
+@pytest.mark.parametrize("dashes", [(), ("--",)])
+def test_all_that_follows_the_command_is_its_own(quick: Quick, dashes: tuple[str, ...]) -> None:
+    done = quick.call("run", "-c", "x", *dashes, "echo", "-q", "--json", "-t", "-c", "a", "--", "--help")
+    assert done.stdout == "-q --json -t -c a -- --help\n"
+    assert entries(quick)[-1]["command"] == "echo -q --json -t -c a -- --help"
 
 
 def test_json_goes_to_standard_error_for_the_command_has_the_output(quick: Quick) -> None:

@@ -74,4 +74,4 @@ def test_reading_commands_take_the_task_as_writing_ones_do(repo: GitRepo, notch:
 def test_a_result_that_fails_behind_a_zero_is_said(git_repo: GitRepo, notch: Notch) -> None:
     git_repo.write("tallystick.toml", '[criteria.a]\nrun = "true"\nexpect = { output = "never" }\n')
     git_repo.commit("a plan")
-    assert "recorded as fail" in notch("run", "-c", "a").stderr
+    assert "a, fail (the output does not match 'never'); counts for the plan" in notch("run", "-c", "a").stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shutil
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -150,8 +151,11 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Kept:
         _move(keep, folder)
         repo.git("checkout", "-q", "-f", "main")
         keep("check", "main")
-        (repo.root / ".tallystick" / "ledger.db").unlink()
-        printed("init")
+        shutil.copytree(repo.root / ".tallystick", folder / "yesterday")
+        printed("record", "-t", "main", "--type", "note", "--reason", "later")
+        printed("gate", "main")
+        shutil.rmtree(repo.root / ".tallystick")
+        shutil.copytree(folder / "yesterday", repo.root / ".tallystick")
         keep("handoff", "main")
     return keep
 

@@ -135,7 +135,7 @@ def test_a_longer_history_that_erased_something_takes_the_eraser(
         with Ledger.open(as_role(WRITER)) as writer:
             assert writer.store.adopt(foreign.store, key) == 2  # type: ignore[attr-defined]
             foreign.erase("t", 1, reason="leaked")
-            with pytest.raises(StoreUnavailableError, match="permission denied.*tallystick_eraser"):
+            with pytest.raises(StoreUnavailableError, match=r"permission denied.*tallystick_eraser"):
                 writer.store.adopt(foreign.store, key)  # type: ignore[attr-defined]
             assert writer.head("t", ledger_id=foreign.ledger_id).position == 2
         with Ledger.open(as_role(ERASER)) as eraser:

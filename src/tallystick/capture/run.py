@@ -121,7 +121,7 @@ class Run:
 class RunResult:
     """How a recorded run ended, where it stands in the ledger, and the content that it left."""
 
-    __slots__ = ("after", "finished", "head", "left", "left_running", "reason", "status")
+    __slots__ = ("after", "entry", "finished", "head", "left", "left_running", "reason", "status")
 
     def __init__(
         self,
@@ -130,6 +130,7 @@ class RunResult:
         judgement: Judgement,
         after: Snapshot,
         *,
+        entry: Entry,
         left: bool = False,
         left_running: Sequence[str] = (),
     ) -> None:
@@ -138,6 +139,8 @@ class RunResult:
         self.status = judgement.status
         self.reason = judgement.reason
         self.after: Snapshot | None = after
+        self.entry = entry
+        """The result as it was recorded."""
         self.left = left
         """Whether it left products."""
         self.left_running = left_running
@@ -258,7 +261,8 @@ def run_command(
             remember_proof(ledger, run.task_id, head.position, result)
     except TallystickError as error:
         raise NotRecordedError(error, finished) from None
-    return RunResult(finished, head, judgement, after, left="products" in told, left_running=left_running)
+    left = "products" in told
+    return RunResult(finished, head, judgement, after, entry=result, left=left, left_running=left_running)
 
 
 def _ended_leftovers(run: Run, finished: Finished) -> list[str]:

@@ -48,7 +48,8 @@ def read_against(value: str, ledger: Ledger, trusted: object = None, *, needed: 
         except (InputError, CheckFailedError) as error:
             refused = refused or error
     if refused is None:
-        raise InputError("no note holds a checkpoint of this ledger", where=REF, advice=f"git fetch origin {REF}")
+        fetch = f"git fetch origin '+{REF}:refs/notes/remotes/origin/tallystick'"
+        raise InputError("no note holds a checkpoint of this ledger", where=REF, advice=fetch)
     if needed:
         raise refused
     return read(notes[0], ledger.ledger_id)

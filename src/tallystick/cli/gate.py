@@ -14,6 +14,7 @@ from tallystick.errors import InputError, NotFoundError
 from tallystick.gate.case import Case, PendingPlan
 from tallystick.model.text import printable
 from tallystick.workspace import Workspace
+from tallystick.workspace.paths import recorded_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def _why(options: argparse.Namespace) -> int:
                 "reason": state.reason,
                 "grade": str(state.grade) if state.grade else None,
                 "forgeable_by": state.grade.forgeable_by if state.grade else None,
-                "changed": list(state.changed_paths),
+                "changed": list(map(recorded_path, state.changed_paths)),
                 "passes": state.passes,
                 "fails": state.fails,
                 "unfalsified": state.unfalsified,

@@ -9,6 +9,7 @@ from tallystick.cli.context import ledger_place, task_of
 from tallystick.cli.gate import judged, open_case
 from tallystick.cli.judging import add_judging
 from tallystick.cli.parser import Command, add_task_argument
+from tallystick.cli.terminal import json_text
 from tallystick.errors import InputError, TamperedError
 
 TYPE_CHECKING = False
@@ -55,9 +56,7 @@ def _drawn(handoff: Handoff, options: argparse.Namespace) -> str:
     from tallystick.gate.handoff_page import cut_off, page
 
     if options.json:
-        import json
-
-        return handoff.render(lambda told: json.dumps(told, ensure_ascii=False) + "\n", max_bytes=options.max_bytes)
+        return handoff.render(lambda told: json_text(told) + "\n", max_bytes=options.max_bytes)
     return cut_off(handoff.render(page, max_bytes=options.max_bytes), options.max_bytes)
 
 

@@ -10,6 +10,7 @@ from tallystick.cli.terminal import print_json
 from tallystick.errors import InputError
 from tallystick.ledger import Ledger
 from tallystick.location import work_tree_root
+from tallystick.model.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,17 +33,22 @@ def _init(options: argparse.Namespace) -> int:
     root = work_tree_root(os.getcwd()) or os.getcwd()
     plan = os.path.join(root, PLAN)
     written = not options.no_plan and not os.path.exists(plan)
+    notes: tuple[str, ...] = ()
     if written:
         from tallystick.files import PUBLIC, write_whole
         from tallystick.gate.detect import first_plan
 
-        write_whole(plan, [first_plan(root, os.urandom(16).hex()).encode()], mode=PUBLIC)
+        first = first_plan(root, os.urandom(16).hex())
+        notes = first.notes
+        write_whole(plan, [first.text.encode()], mode=PUBLIC)
     if options.json:
-        print_json({"ledger_id": ledger_id, "url": url, "plan": plan if written else None})
+        print_json({"ledger_id": ledger_id, "url": url, "plan": plan if written else None, "notes": list(notes)})
         return 0
     print(f"ledger {ledger_id} at {url.removeprefix('sqlite:///')}")
     if written:
         print(f"wrote {os.path.relpath(plan)}: look at it, then notch check runs it and judges")
+        for note in notes:
+            print(f"note: {printable(note)}")
     return 0
 
 

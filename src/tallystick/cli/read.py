@@ -6,7 +6,7 @@ import sys
 
 from tallystick.cli.context import open_ledger, position_of, task_of
 from tallystick.cli.parser import Command, add_task_argument
-from tallystick.cli.terminal import ago, bold, paint, print_json, shorten, table
+from tallystick.cli.terminal import ago, bold, json_text, paint, print_json, shorten, table
 from tallystick.model.text import printable
 
 TYPE_CHECKING = False
@@ -76,11 +76,9 @@ def _log(options: argparse.Namespace) -> int:
             return _follow(ledger, task_id, start - 1, as_json=options.json)
         found = ledger.entries(task_id, start, outputs=False)
         if options.json:
-            import json
-
             separator = "["
             for recorded in found:
-                sys.stdout.write(separator + json.dumps(recorded_json(recorded), ensure_ascii=False))
+                sys.stdout.write(separator + json_text(recorded_json(recorded)))
                 separator = ",\n"
             sys.stdout.write("[]\n" if separator == "[" else "]\n")
             return 0
@@ -96,12 +94,10 @@ def _log_row(one: Recorded, when: str) -> tuple[str, ...]:
 
 def _follow(ledger: Ledger, task_id: str, after: int, *, as_json: bool) -> int:
     """Print each entry on a line of its own, until the user has seen enough."""
-    import json
-
     try:
         for one in ledger.watch(task_id, after={task_id: after}, outputs=False):
             if as_json:
-                line = json.dumps({"task_id": one.task_id, **recorded_json(one)}, ensure_ascii=False)
+                line = json_text({"task_id": one.task_id, **recorded_json(one)})
             else:
                 line = "  ".join(shorten(cell, 200) for cell in _log_row(one, one.at) if cell)
             print(line, flush=True)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 
 from tallystick.cli.context import new_task_of, open_ledger, remember
 from tallystick.cli.judging import add_judging, add_running, base_rules, provenance, require_no_key, require_reviewed
 from tallystick.cli.parser import Command, add_task
+from tallystick.cli.terminal import json_text
 from tallystick.errors import InputError, TallystickError
 from tallystick.model.ids import require_id
 from tallystick.model.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
     from typing import Any
 
@@ -52,7 +53,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run nothing: say of runs that have no end and that nobody here can see that they come to none",
     )
-    parser.add_argument("command", nargs="*", metavar="-- CMD…", help="default: what the plan says for the criterion")
+    parser.add_argument("-q", "--quiet", action="store_true", help="do not say at the end what was recorded")
+    parser.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="CMD…",
+        help="the command and all its arguments; default: what the plan says for the criterion",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -67,6 +74,8 @@ def _run(options: argparse.Namespace) -> int:
 
         return abandon(options, task_id)
     require_no_key(options)
+    if options.command[:1] == ["--"]:
+        del options.command[0]
     if options.timeout is not None and not 0 < options.timeout <= LONGEST_SECONDS:
         raise InputError(f"--timeout is a number of seconds above 0, at most {LONGEST_SECONDS:,}")
     workspace = Workspace.find(os.getcwd(), exclude=ledger_files(options))
@@ -113,9 +122,39 @@ def _run(options: argparse.Namespace) -> int:
             from tallystick.cli.vouch import attest_entries
 
             attest_entries(ledger, task_id, [result.head.position], key, in_front)
-    _warn(result)
-    _report(result, run.command, options, task_id)
+        why_not = _why_not_counted(result, run.command, plan, workspace, options, ledger)
+    if result.finished.undelivered is not None:
+        print(f"notch: its output could not all be shown: {result.finished.undelivered.strerror}", file=sys.stderr)
+    if options.json:
+        _print_json(result, run.command, options, task_id, why_not)
+    elif not options.quiet:
+        _say_what_was_recorded(result, task_id, why_not)
     return result.finished.exit_code
+
+
+def _why_not_counted(
+    result: RunResult,
+    command: str,
+    plan: PlanInForce | None,
+    workspace: Workspace,
+    options: argparse.Namespace,
+    ledger: Ledger,
+) -> str:
+    """Why the gate will not count the result; empty if it will."""
+    from tallystick.gate.recorded_run import names_no_criterion, why_not_counted
+
+    if not options.criterion:
+        return names_no_criterion(command, workspace.root)
+    doubt = provenance(options, ledger).refusal
+    return why_not_counted(result.entry, command, plan, doubt=doubt, attested=options.attest)
+
+
+def _say_what_was_recorded(result: RunResult, task_id: str, why_not: str) -> None:
+    """One last line on standard error: what was recorded, whether it counts for the plan, and if not why."""
+    entry = result.entry
+    what = f"{entry.criterion_id or 'a run'}, {entry.status} ({entry.reason})"
+    counts = f"counts for nothing: {why_not}" if why_not else "counts for the plan"
+    print(f"notch: recorded {printable(f'{task_id} #{result.head.position}: {what}; {counts}')}", file=sys.stderr)
 
 
 def _signing_key(ledger: Ledger, plan: PlanInForce | None) -> Key:
@@ -249,36 +288,27 @@ def _planned_command(criterion_id: str, criterion: Criterion | None, plan: PlanI
     return criterion.run if isinstance(criterion.run, str) else list(criterion.run)
 
 
-def _warn(result: RunResult) -> None:
-    finished = result.finished
-    if result.status != "pass" and not finished.exit_code:
-        print(f"notch: recorded as {result.status}: {printable(result.reason)}", file=sys.stderr)
-    if finished.undelivered is not None:
-        print(f"notch: its output could not all be shown: {finished.undelivered.strerror}", file=sys.stderr)
-
-
-def _report(result: RunResult, command: str, options: argparse.Namespace, task_id: str) -> None:
-    if options.json:
-        import json
-
-        document = {
-            "task_id": task_id,
-            "criterion_id": options.criterion,
-            "command": command,
-            "status": result.status,
-            "exit_code": result.finished.exit_code,
-            "duration_ms": result.finished.duration_ms,
-            "position": result.head.position,
-            "root": result.head.root,
-        }
-        print(json.dumps(document, ensure_ascii=False), file=sys.stderr)
+def _print_json(result: RunResult, command: str, options: argparse.Namespace, task_id: str, why_not: str) -> None:
+    document = {
+        "task_id": task_id,
+        "criterion_id": options.criterion,
+        "command": command,
+        "status": result.status,
+        "exit_code": result.finished.exit_code,
+        "duration_ms": result.finished.duration_ms,
+        "position": result.head.position,
+        "root": result.head.root,
+        "counts": not why_not,
+        "why_not": why_not,
+    }
+    print(json_text(document, stream=sys.stderr), file=sys.stderr)
 
 
 COMMANDS = {
     "run": Command(
         _arguments,
         _run,
-        "  notch run -t add-cache -c tests -- pytest -q\n  notch run -c tests             (what the plan says)\n"
+        "  notch run -c tests             (what the plan says)\n  notch run -t add-cache -c tests pytest -q\n"
         "  notch run --abandon -c tests   (a container that ran it is gone)",
     ),
 }

@@ -11,6 +11,7 @@ from tallystick.model.text import printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from re import Match
     from typing import TextIO
 
 _COLOURS = {
@@ -93,10 +94,32 @@ def ago(then: str) -> str:
 
 def print_json(value: object) -> None:
     """One JSON document on standard output, indented on a terminal."""
+    sys.stdout.write(json_text(value, indent=2 if sys.stdout.isatty() else None) + "\n")
+
+
+def json_text(value: object, *, indent: int | None = None, stream: TextIO | None = None) -> str:
+    """A JSON document to be printed to `stream` (default: standard output), which every reader of JSON takes.
+
+    It has no lone surrogate, by which Python stands for a byte that is not UTF-8: such a byte is spelled as git spells
+    it, `\\377`. If the stream's encoding is not UTF-8, all that is not ASCII is escaped.
+    """
     import json
 
-    indent = 2 if sys.stdout.isatty() else None
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    if text.isascii():
+        return text
+    import re
+
+    text = re.sub("[\ud800-\udfff]", _spelled_byte, text)
+    encoding = (stream or sys.stdout).encoding or ""
+    if encoding.lower().replace("-", "") != "utf8":
+        return text.encode("ascii", "tallystick.escape").decode("ascii")
+    return text
+
+
+def _spelled_byte(found: Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\\\{code - 0xDC00:03o}" if 0xDC80 <= code <= 0xDCFF else "\ufffd"
 
 
 class Progress:

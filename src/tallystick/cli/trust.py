@@ -9,7 +9,7 @@ from tallystick.cli.against import GIT, keys_of_base, read_against
 from tallystick.cli.context import require_own_place
 from tallystick.cli.judging import base_rules, require_reviewed, reviewed_base
 from tallystick.cli.parser import Command
-from tallystick.cli.terminal import print_json, table
+from tallystick.cli.terminal import json_text, print_json, table
 from tallystick.errors import InputError, StoreUnavailableError, TamperedError
 from tallystick.ledger import Ledger
 from tallystick.model.text import printable
@@ -289,9 +289,7 @@ def _sequence(options: argparse.Namespace, ledger: Ledger, key: Key, memory: Mem
     def deliver(made: Made) -> None:
         _deliver(options, made.note)
         if options.json:
-            import json
-
-            print(json.dumps({"number": made.number, "note": made.note}, ensure_ascii=False), flush=True)
+            print(json_text({"number": made.number, "note": made.note}), flush=True)
         else:
             print(made.note, flush=True)
 

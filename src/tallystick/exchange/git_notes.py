@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from tallystick.errors import InputError
 from tallystick.proof.checkpoint import Checkpoint
 from tallystick.proof.note import SignedNote
 from tallystick.stores.checkpoints import epoch_of
+from tallystick.workspace.git import GitError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,22 +16,82 @@ if TYPE_CHECKING:
     from tallystick.workspace.git import Git
 
 REF = "refs/notes/tallystick"
-_REFSPEC = f"{REF}:{REF}"
-_PUSHES_THE_BRANCH = frozenset(("", "simple", "current"))
+_FETCHED = "refs/notes/remotes/"
+"""Below it lie the notes of each remote as they were fetched last, so that a fetch never meets notes made here."""
+_TRIES = 5
+_BETWEEN = re.compile(rb"\n\n+(?=tallystick/)")
 
 
 def write_note(workspace: Workspace, note: str) -> str:
-    """Put the checkpoint on the commit that is checked out, in place of an older one; returns a word for the user.
+    """Put the checkpoint on the commit that is checked out, and share the notes; returns a word for the user.
 
-    A plain `git push` then takes it along. Raises InputError outside git, GitError where git refuses.
+    An older checkpoint of the same ledger there is replaced; those of other ledgers stay. The notes are merged with
+    those of the remote (`origin`, or the only one there is) and pushed there; if that fails, the word says why. Raises
+    InputError outside git, GitError if git refuses the note.
     """
     git = _git(workspace)
     commit = git.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}", ok=(0, 1)).decode().strip()
     if not commit:
         raise InputError("there is no commit yet to put a note on", where=workspace.root, advice="commit first")
-    blob = git.run("hash-object", "-w", "--stdin", stdin=note.encode()).decode().strip()
+    content = b"\n".join([*_of_other_ledgers(git, commit, note.encode()), note.encode()])
+    blob = git.run("hash-object", "-w", "--stdin", stdin=content).decode().strip()
     git.run("notes", f"--ref={REF}", "add", "-f", "-C", blob, commit)
-    return f"noted on commit {commit[:12]} ({_have_it_pushed(git)})"
+    return f"noted on commit {commit[:12]} ({_share(git)})"
+
+
+def _of_other_ledgers(git: Git, commit: str, note: bytes) -> list[bytes]:
+    """The checkpoints that the commit's note holds already, without those of the ledger that `note` is of."""
+    own = _ledger_of(note)
+    listed = git.run("notes", f"--ref={REF}", "list", commit, ok=(0, 1)).split()
+    found = (part for data in _blobs(git, listed) for part in _parts(data))
+    return [part for part in found if _ledger_of(part) not in (own, "")]
+
+
+def _ledger_of(note: bytes) -> str:
+    """The id of the ledger that a checkpoint is of; empty if it is none."""
+    try:
+        return Checkpoint.parse(SignedNote.parse(note).text).origin.split("/")[1]
+    except (InputError, IndexError):
+        return ""
+
+
+def _parts(data: bytes) -> list[bytes]:
+    """The notes in what git keeps for one commit: several once notes of several clones were united."""
+    parts = _BETWEEN.split(data)
+    return [part.rstrip(b"\n") + b"\n" for part in parts] if len(parts) > 1 else parts
+
+
+def _share(git: Git) -> str:
+    """Unite the notes with those of the remote and push them; what to tell the user about it.
+
+    Nothing is configured: a plain `git push` and `git fetch` do what they did before.
+    """
+    remotes = git.run("remote").decode("utf-8", "replace").split()
+    remote = "origin" if "origin" in remotes else remotes[0] if len(remotes) == 1 else ""
+    if not remote:
+        return f"no remote to push it to by itself: git push REMOTE {REF}"
+    refused: GitError | None = None
+    for _ in range(_TRIES):
+        try:
+            _unite(git, remote)
+        except GitError as error:
+            return f"not pushed: {error.what}"
+        try:
+            git.run("push", "--quiet", "--no-verify", remote, f"{REF}:{REF}")
+        except GitError as error:
+            refused = error  # often another clone pushed its notes meanwhile
+        else:
+            return f"pushed to {remote}"
+    return f"not pushed: {refused.what if refused else remote}; git push {remote} {REF} tries again"
+
+
+def _unite(git: Git, remote: str) -> None:
+    """Fetch the remote's notes and merge them into those made here; both stay where one commit has two."""
+    fetched = f"{_FETCHED}{remote}/tallystick"
+    # With a pattern a remote that has no notes yet is no error.
+    git.run("fetch", "--quiet", "--no-tags", remote, f"+{REF}*:{fetched}*")
+    if git.run("rev-parse", "--verify", "--quiet", fetched, ok=(0, 1)).strip():
+        git.run("notes", f"--ref={REF}", "merge", "--quiet", "--strategy=union", fetched)
 
 
 def newest_note(workspace: Workspace, ledger_id: str) -> bytes | None:
@@ -41,14 +104,19 @@ def newest_note(workspace: Workspace, ledger_id: str) -> bytes | None:
 
 
 def notes_by_age(workspace: Workspace, ledger_id: str) -> list[bytes]:
-    """Every checkpoint of that ledger among the notes that are here, the newest first. Raises InputError outside git.
+    """Every checkpoint of that ledger among the notes made or fetched here, the newest first.
+
+    Raises InputError outside git.
 
     Whoever can push can put any there: their signatures are not checked here.
     """
     git = _git(workspace)
-    listed = git.run("notes", f"--ref={REF}", "list").split()
+    named = git.run("for-each-ref", "--format=%(refname)", REF, f"{_FETCHED}*/tallystick").decode("utf-8", "replace")
+    listed = dict.fromkeys(
+        name for ref in named.splitlines() for name in git.run("notes", f"--ref={ref}", "list").split()[::2]
+    )
     found: list[tuple[tuple[int, int], bytes]] = []
-    for data in _blobs(git, listed[::2]):
+    for data in (part for blob in _blobs(git, list(listed)) for part in _parts(blob)):
         try:
             checkpoint = Checkpoint.parse(SignedNote.parse(data).text)
         except InputError:
@@ -63,27 +131,6 @@ def _git(workspace: Workspace) -> Git:
     if not workspace.is_git:
         raise InputError("this is no git work tree", where=workspace.root, advice="use --to FILE")
     return workspace.git
-
-
-def _have_it_pushed(git: Git) -> str:
-    """Have a plain `git push` take the notes along; what to tell the user about it.
-
-    A remote with push refspecs pushes those alone, so the branch that is checked out becomes one of them.
-    """
-    remotes = git.run("remote").decode("utf-8", "replace").split()
-    remote = "origin" if "origin" in remotes else remotes[0] if len(remotes) == 1 else ""
-    if not remote:
-        return f"no remote to push it to by itself: git push REMOTE {REF}"
-    name = f"remote.{remote}.push"
-    kept = git.run("config", "--get-all", name, ok=(0, 1)).decode("utf-8", "replace").split()
-    if any(one.removeprefix("+").startswith((REF, "refs/notes/*")) for one in kept):
-        return "git push takes it along"
-    default = git.run("config", "--get", "push.default", ok=(0, 1)).decode("utf-8", "replace").strip()
-    if not kept and default not in _PUSHES_THE_BRANCH:
-        return f"push.default is {default}, so push it by hand: git push {remote} {REF}"
-    for refspec in (_REFSPEC,) if kept else ("HEAD", _REFSPEC):
-        git.run("config", "--add", name, refspec)
-    return "git push takes it along from now on"
 
 
 def _blobs(git: Git, names: list[bytes]) -> list[bytes]:

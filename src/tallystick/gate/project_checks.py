@@ -8,7 +8,7 @@ from tallystick.gate.project_folder import table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from tallystick.gate.project_folder import ProjectFolder
@@ -17,28 +17,45 @@ if TYPE_CHECKING:
 class Check:
     """A criterion in the making; commands and patterns are written from the project's folder."""
 
-    __slots__ = ("counted", "inputs", "kind", "run", "shows", "words")
+    __slots__ = ("counted", "inputs", "kind", "run", "shows", "tool", "words")
 
     def __init__(
-        self, kind: str, shows: str, run: str, inputs: Iterable[str], *, counted: bool = False, words: tuple[str, ...]
+        self,
+        kind: str,
+        shows: str,
+        run: str,
+        inputs: Iterable[str],
+        *,
+        counted: bool = False,
+        words: tuple[str, ...],
+        tool: str = "",
     ) -> None:
         self.kind = kind
         """What it is called where it is the only one of its kind: `tests`, `lint`."""
         self.shows = shows
         self.run = run
         self.inputs = tuple(inputs)
-        """Empty: the whole project."""
+        """What a user may narrow its inputs to; empty if nothing narrower than the whole project can be named."""
         self.counted = counted
         """Whether its output tells how many tests there were."""
         self.words = words
         """Words by which a Makefile's recipe is seen to run it already."""
+        self.tool = tool or next(word for word in run.split() if "=" not in word)
+        """The program that runs it."""
 
 
-def ecosystems(folder: ProjectFolder) -> dict[str, list[Check]]:
-    """The checks of each tool chain that has a project in the folder."""
+def ecosystems(
+    folder: ProjectFolder, installed: Callable[[str], bool], root: ProjectFolder | None = None
+) -> dict[str, list[Check]]:
+    """The checks of each tool chain that has a project in the folder.
+
+    `installed` says whether there is a program of that name. `root`: of the workspace that the folder is a member of,
+    which holds the lock file and the settings of all members.
+    """
+    python = folder.has("pyproject.toml", "setup.py", "setup.cfg", "pytest.ini")
     found = {
-        "python": list(_python(folder)) if folder.has("pyproject.toml", "setup.py", "setup.cfg", "pytest.ini") else [],
-        "node": list(_node(folder)) if folder.has("package.json") else [],
+        "python": list(_python(folder, installed, root or folder)) if python else [],
+        "node": list(_node(folder, root or folder)) if folder.has("package.json") else [],
         "go": list(_go(folder)) if folder.has("go.mod") else [],
         "rust": list(_rust(folder)) if folder.has("Cargo.toml") else [],
     }
@@ -57,11 +74,13 @@ _PYTHON_RUNNERS = {
 }
 
 
-def _python(folder: ProjectFolder) -> Iterator[Check]:
+def _python(folder: ProjectFolder, installed: Callable[[str], bool], root: ProjectFolder) -> Iterator[Check]:
     project = folder.toml("pyproject.toml")
     tools = table(project, "tool")
     needed = _requirements(folder, project)
-    runner = next((_PYTHON_RUNNERS[lock] for lock in folder.has(*_PYTHON_RUNNERS)), "")
+    runner = next((_PYTHON_RUNNERS[lock] for lock in root.has(*_PYTHON_RUNNERS)), "")
+    if runner and not installed(runner.split()[0]) and installed("pytest"):
+        runner = ""  # the environment is there already, made by another tool
     settings = folder.has(*_PYTHON_SETTINGS)
     inputs = _python_inputs(folder, settings)
     run = _python_tests(folder, uses_pytest="pytest" in needed or "pytest" in tools)
@@ -129,26 +148,52 @@ _NODE_FOLDERS = (
     "tests", "__tests__", "spec", "e2e", "cypress",
 )  # fmt: skip
 _NODE_ENDINGS = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".jsx", ".tsx")
+_SWEEPS = re.compile(r"--workspaces\b|-ws\b|--recursive\b|\s-r\b|\bturbo\b|\bnx\b|\blerna\b|\bforeach\b|--filter\b")
 _NODE_COUNTED = re.compile(r"\b(jest|vitest|mocha|playwright)\b|\bnode\b.*--test\b")
 
 
-def _node(folder: ProjectFolder) -> Iterator[Check]:
+_TYPE_SCRIPTS = ("typecheck", "type-check", "check-types", "check:types", "types", "tsc")
+
+
+def _node(folder: ProjectFolder, root: ProjectFolder) -> Iterator[Check]:
     package = folder.json("package.json")
     scripts = table(package, "scripts")
-    manager = _node_manager(folder, package)
+    manager = node_manager(root, root.json("package.json"))
     inputs = _node_inputs(folder)
-    test, lint = scripts.get("test"), scripts.get("lint")
-    if isinstance(test, str) and test.strip() and "no test specified" not in test:
+    test = _script(scripts, "test")
+    if test and "no test specified" not in test:
         run = f"CI=1 {manager} {'run ' if manager == 'bun' else ''}test"  # CI: no runner then waits for changes
         counted = _NODE_COUNTED.search(test) is not None
         words = (f"{manager} test", f"{manager} run test", "jest", "vitest", "mocha")
         yield Check("tests", "the tests pass", run, inputs, counted=counted, words=words)
-    if isinstance(lint, str) and lint.strip():
+    if _script(scripts, "lint"):
         run = f"{manager} run lint"
         yield Check("lint", "the linter has nothing to say", run, inputs, words=(run, f"{manager} lint", "eslint"))
+    if name := next((name for name in _TYPE_SCRIPTS if _script(scripts, name)), ""):
+        run = f"{manager} run {name}"
+        yield Check("types", "the types fit", run, inputs, words=(run, f"{manager} {name}", "tsc"))
 
 
-def _node_manager(folder: ProjectFolder, package: dict[str, Any]) -> str:
+def _script(scripts: dict[str, Any], name: str) -> str:
+    value = scripts.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def runs_members(folder: ProjectFolder) -> bool:
+    """Whether the root's own test script only runs the tests of the members."""
+    return _SWEEPS.search(_script(table(folder.json("package.json"), "scripts"), "test")) is not None
+
+
+def turbo_of(folder: ProjectFolder) -> str:
+    """How the root calls turbo, which knows what a member's tests need built before; empty if it does not use it."""
+    if not folder.has("turbo.json"):
+        return ""
+    manager = node_manager(folder, folder.json("package.json"))
+    return {"npm": "npx turbo", "pnpm": "pnpm exec turbo", "yarn": "yarn turbo", "bun": "bunx turbo"}[manager]
+
+
+def node_manager(folder: ProjectFolder, package: dict[str, Any]) -> str:
+    """The package manager that the folder's package.json or lock file names: npm, pnpm, yarn or bun."""
     named = str(package.get("packageManager", "")).partition("@")[0]
     if named in _NODE_LOCKS.values():
         return named
@@ -158,9 +203,8 @@ def _node_manager(folder: ProjectFolder, package: dict[str, Any]) -> str:
 def _node_inputs(folder: ProjectFolder) -> list[str]:
     places = [f"{name}/**" for name in _NODE_FOLDERS if name in folder.folders]
     loose = [f"*{ending}" for ending in folder.with_ending(*_NODE_ENDINGS)]
-    return (
-        [*places, *loose, "*.json", *folder.has("pnpm-lock.yaml", "yarn.lock", "bun.lockb")] if places or loose else []
-    )
+    locks = folder.has("pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb")
+    return [*places, *loose, "*.json", *locks] if places or loose else []
 
 
 def _go(folder: ProjectFolder) -> Iterator[Check]:
@@ -180,14 +224,3 @@ def _rust(folder: ProjectFolder) -> Iterator[Check]:
     ]
     run = "cargo test --workspace" if workspace else "cargo test"
     yield Check("tests", "the tests pass", run, inputs, counted=True, words=("cargo test", "cargo nextest"))
-
-
-def covers_below(folder: ProjectFolder) -> set[str]:
-    """The tool chains whose projects in folders below are run from this one."""
-    covered = set()
-    if "workspace" in folder.toml("Cargo.toml"):
-        covered.add("rust")
-    package = folder.json("package.json")
-    if "workspaces" in package or folder.has("pnpm-workspace.yaml"):
-        covered.add("node")
-    return covered

@@ -16,10 +16,12 @@ READ_LIMIT = 1024 * 1024
 DEPTH = 2
 """How many levels below the root projects are looked for."""
 
-_SKIPPED = frozenset(
+_INSTALLED = frozenset(("node_modules", "vendor", "venv", "target"))
+"""Folders of what was installed or built: no member of a workspace lies there."""
+_SKIPPED = _INSTALLED | frozenset(
     (
-        "node_modules", "vendor", "third_party", "venv", "env", "target", "dist", "build", "out", "docs", "doc",
-        "examples", "fixtures", "testdata", "tests", "test",
+        "third_party", "env", "dist", "build", "out", "docs", "doc", "examples", "fixtures", "testdata", "tests",
+        "test",
     )
 )  # fmt: skip
 
@@ -87,16 +89,20 @@ class ProjectFolder:
 
     def projects_below(self, depth: int = DEPTH) -> Iterator[ProjectFolder]:
         """Folders in which a project of its own may lie, parents first. None of another repository's, or ignored."""
-        ignored = {line.strip().strip("/") for line in self.text(".gitignore").splitlines()}
-        for name in self.folders:
-            if name in _SKIPPED or name in ignored or not _plain(name):
-                continue
-            inner = self.below(name)
-            if ".git" in (*inner.files, *inner.folders):
-                continue
+        for inner in self.inner_folders(_SKIPPED):
             yield inner
             if depth > 1:
                 yield from inner.projects_below(depth - 1)
+
+    def inner_folders(self, skipped: frozenset[str] = _INSTALLED) -> Iterator[ProjectFolder]:
+        """Its folders, without those of another repository, those that it has git ignore, and the `skipped`."""
+        ignored = {line.strip().strip("/") for line in self.text(".gitignore").splitlines()}
+        for name in self.folders:
+            if name in skipped or name in ignored or not _plain(name):
+                continue
+            inner = self.below(name)
+            if ".git" not in (*inner.files, *inner.folders):
+                yield inner
 
     def pattern(self, pattern: str) -> str:
         """A pattern that is written from this folder, from the root of the work tree."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallystick.gate.policies import supplying_command
 from tallystick.model.frozen import Frozen, set_once
+from tallystick.workspace.paths import recorded_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Verdict(Frozen):
             "ok": state.ok,
             "grade": str(state.grade) if state.grade else None,
             "reason": state.reason,
-            "changed": list(state.changed_paths),
+            "changed": list(map(recorded_path, state.changed_paths)),
             "next": supplying_command(self.task_id, state, self.command),
             "passes": state.passes,
             "fails": state.fails,
