@@ -218,7 +218,7 @@ def is_its_command(criterion: Criterion, attempt: Attempt) -> bool:
 def _sort(criterion: Criterion, attempts: Sequence[Attempt], bench: Bench) -> _Standing:
     standing = _Standing()
     ended = set(_ended(attempts))
-    here = _environment(criterion, attempts, bench.content)
+    here = environment_of(criterion, attempts, bench.content)
     for one in attempts:
         if one.kind == "started":
             is_open = (one.session, one.position) not in ended and one.command == criterion.command and not one.cwd
@@ -245,7 +245,7 @@ def _drop_outweighed(standing: _Standing) -> None:
         standing.current = [(one, failure) for one, failure in standing.current if one.watched or not failure]
 
 
-def _environment(criterion: Criterion, attempts: Sequence[Attempt], content: ContentInFront) -> dict[str, Any]:
+def environment_of(criterion: Criterion, attempts: Sequence[Attempt], content: ContentInFront) -> dict[str, Any]:
     """What results are compared with: the environment here, and for versions that nobody asks for here those of the
     newest run."""
     here = content.environment(criterion.environment)
@@ -323,7 +323,7 @@ def _look_closer(standing: _Standing, criterion: Criterion, bench: Bench) -> Non
 def _is_same_after_all(criterion: Criterion, one: Attempt, content: ContentInFront) -> bool:
     if one.patterns != pathspecs(criterion.inputs) or not (content.left_out or any(map(is_editors, one.changes))):
         return False
-    here = _environment(criterion, [one], content)
+    here = environment_of(criterion, [one], content)
     return not environment_difference(one.environment, here) and changes_since(criterion, one, content) == []
 
 
