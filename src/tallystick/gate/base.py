@@ -106,7 +106,7 @@ class Base(Frozen):
 
     @property
     def protected_tip(self) -> str:
-        """The newest commit of the protected branch; empty if there is none, so that nothing is known to be reviewed."""
+        """The newest commit of the protected branch; empty if there is none."""
         return self.tip if self.branch else ""
 
 

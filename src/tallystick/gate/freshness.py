@@ -9,9 +9,8 @@ from __future__ import annotations
 from tallystick.capture.products import is_editors
 from tallystick.gate.attempts import Attempt, as_object
 from tallystick.gate.content import environment_difference, pathspecs
-from tallystick.gate.expectation import SHELLS_WORD
 from tallystick.gate.grades import Grade
-from tallystick.gate.judgement import failure_of
+from tallystick.gate.judgement import failure_of, says_not_run
 from tallystick.gate.reasons import (
     CHANGED,
     changes_since,
@@ -202,12 +201,8 @@ def _has_failed(criterion: Criterion, one: Attempt) -> bool:
 
 
 def could_not_run(criterion: Criterion, one: Attempt) -> bool:
-    """Whether the shell, or what starts the command, said that it cannot be run: then it shows nothing.
-
-    126 and 127 say so, unless the plan expects them or a test was executed.
-    """
-    expected = criterion.expect.exit.allows(one.exit_code)
-    return one.watched and one.exit_code in SHELLS_WORD and not expected and not one.executed
+    """Whether it is a run's result that says that the command could not be run; see `says_not_run`."""
+    return one.watched and says_not_run(criterion.expect, one.exit_code, one.executed)
 
 
 def is_its_command(criterion: Criterion, attempt: Attempt) -> bool:
@@ -220,12 +215,12 @@ def _sort(criterion: Criterion, attempts: Sequence[Attempt], bench: Bench) -> _S
     ended = set(_ended(attempts))
     here = environment_of(criterion, attempts, bench.content)
     for one in attempts:
+        if one.on_purpose:
+            continue
         if one.kind == "started":
             is_open = (one.session, one.position) not in ended and one.command == criterion.command and not one.cwd
             if is_open and not _why_not_here(criterion, one, bench.content, here):
                 standing.open.append(one)
-        elif one.on_purpose:
-            continue
         elif one.grade < criterion.grade and not one.watched and "details" not in one.erased:
             standing.weak.append(one)
         elif not is_its_command(criterion, one):

@@ -172,11 +172,12 @@ class Sources:
             return
         about = str(as_object(recorded.entry.details.get("content")).get("inputs"))
         there = attempts_in(history, recorded.entry.criterion_id, self._case.evidence.provenance, (about,))
-        for one in there:
-            if one.position == position and one.watched and not (one.on_purpose or could_not_run(criterion, one)):
-                if failure := self._case.bench.failure(criterion, one):
-                    why = one.reason if one.status == "fail" else failure
-                    yield one.replace(reason=f"{why}; in {key.task_id} #{position}")
+        one = next((one for one in there if one.position == position and one.watched and not one.on_purpose), None)
+        if one is not None and not could_not_run(criterion, one):
+            failure = self._case.bench.failure(criterion, one)
+            why = one.reason if one.status == "fail" else failure
+            if failure:
+                yield one.replace(reason=f"{why}; in {key.task_id} #{position}")
 
     def digest(self, criterion: Criterion, own: Sequence[Attempt] = (), *, against: bool = False) -> bytes:
         """What a run of the criterion on the content in front of us would be a result of; see `proof_digest`.
