@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import shutil
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path

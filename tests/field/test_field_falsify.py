@@ -123,3 +123,66 @@ def test_their_runs_are_not_the_tasks_state(world: World) -> None:
     assert (found["same"], found["passed"]) == (True, 1), "what the gate counts is repeated, not what falsify ran"
     (it,) = json.loads(world.command(NOTCH, "gate", "--json", code=0))["criteria"]
     assert (it["state"], it["passes"], it["fails"]) == ("pass", 1, 0)
+
+
+@pytest.mark.parametrize(
+    "run", ["sh check.sh", "sh ./check.sh", "sh 'check.sh'", "true && sh check.sh", "cd . ; sh check.sh"]
+)
+def test_without_its_own_script_a_check_shows_nothing(tmp_path: Path, run: str) -> None:
+    world = World(tmp_path)
+    world.begin("", {"code": "1\n"})
+    write(world, "tallystick.toml", f'[criteria.tests]\nrun = "{run}"\n')
+    write(world, "check.sh", "exit 0\n")
+    world.command(NOTCH, "falsify", "tests", code=2)
+    world.command(NOTCH, "falsify", "tests", "--revert", "check.sh", code=2)
+    write(world, "code", "2\n")
+    found = falsified(world, code=1)
+    assert (found["falsified"], found["reverts"]) == (False, ["code"])
+
+
+def test_a_script_that_changed_with_the_code_stays(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.begin('[criteria.tests]\nrun = "sh check.sh"\n', {"check.sh": "grep -q one code\n", "code": "one\n"})
+    write(world, "check.sh", "grep -q two code\n")
+    write(world, "code", "two\n")
+    assert falsified(world, code=0)["reverts"] == ["code"]
+
+
+@pytest.mark.parametrize("name", ["package.json", "pyproject.toml", "Makefile", "go.mod", "tox.ini", "x.lock"])
+def test_what_steers_tools_stays_if_code_changed(tmp_path: Path, name: str) -> None:
+    world = World(tmp_path)
+    world.begin(f'[criteria.tests]\nrun = "test -s {name}"\n', {"code": "1\n"})
+    write(world, name, "new\n")
+    write(world, "code", "2\n")
+    found = falsified(world, code=1)
+    assert (found["falsified"], found["reverts"]) == (False, ["code"])
+
+
+def test_another_setup_under_gate_is_named_like_another_command(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.begin(PLAN + '[gate]\nsetup = "true"\n', {"src/lib.sh": LIB, "tests/run.sh": RUN})
+    write(world, "tallystick.toml", PLAN + '[gate]\nsetup = ["touch", "x"]\n')
+    world.command(NOTCH, "check")
+    (found,) = json.loads(world.command(NOTCH, "gate", "--json", code=1))["weakened"]
+    assert (found["criterion"], found["what"], found["now"]) == ("tests", "setup changed", "touch x")
+
+
+def test_status_tells_what_stands(world: World) -> None:
+    write(world, "src/lib.sh", LIB + "two() { echo 2; }\n")
+    write(world, "tests/run.sh", RUN + '[ "$(two)" = 2 ] || exit 1\n')
+    world.command(NOTCH, "check", code=0)
+    falsified(world, code=0)
+    (it,) = json.loads(world.command(NOTCH, "status", "--json", code=0))["criteria"].values()
+    assert (it["status"], it["position"]) == ("pass", 2)
+
+
+def test_what_cannot_be_run_in_a_fresh_tree_is_not_the_same(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.begin('[criteria.tests]\nrun = "dep/t"\n', {".gitignore": "dep\n"})
+    (world.root / "dep").mkdir()
+    write(world, "dep/t", "#!/bin/sh\nexit 1\n")
+    (world.root / "dep" / "t").chmod(0o755)
+    world.command(NOTCH, "run", "-c", "tests", code=1)
+    (found,) = json.loads(world.command(NOTCH, "reproduce", "--json", code=1))["results"]
+    assert found["same"] is False
+    assert "--setup" in found["refused"]

@@ -28,7 +28,7 @@ inputs = ["a.txt"]
 def world(tmp_path: Path, request: pytest.FixtureRequest) -> World:
     made = World(tmp_path)
     made.begin(
-        SLOW if request.node.name.startswith("test_a_run") else PLAN,
+        SLOW if request.node.name.startswith(("test_a_run_whose", "test_a_run_that")) else PLAN,
         {"a.txt": "good\n", ".gitignore": ".tallystick/\n"},
     )
     made.command(NOTCH, "init", "--no-plan")
@@ -141,3 +141,33 @@ def test_nothing_is_made_by_looking(world: World) -> None:
     shutil.rmtree(world.root / ".tallystick")
     world.command(NOTCH, "gate", code=1)
     assert not ledger(world).exists()
+
+
+def test_a_run_of_another_task_finds_the_ledger_lost(world: World) -> None:
+    shutil.rmtree(world.root / ".tallystick")
+    world.command("git", "checkout", "-q", "-b", "other", code=0)
+    world.command(NOTCH, "run", "-c", "tests", code=0)
+    world.command("git", "checkout", "-q", "work", code=0)
+    assert any("lost on" in line for line in advice(world, "check", code=0))
+
+
+def test_it_comes_back_shorter_after_another_ledgers_gate_opened(world: World) -> None:
+    shutil.copytree(world.root / ".tallystick", world.root.parent / "kept")
+    world.command(NOTCH, "record", "--type", "note", "--reason", "later", code=0)
+    world.command(NOTCH, "gate", code=0)
+    for _ in range(3):
+        shutil.rmtree(world.root / ".tallystick")
+        world.command(NOTCH, "check", code=0)
+    shutil.rmtree(world.root / ".tallystick")
+    shutil.copytree(world.root.parent / "kept", world.root / ".tallystick")
+    assert "rolled back" in world.command(NOTCH, "gate", code=3)
+
+
+def test_where_nothing_can_be_kept_a_lost_ledger_is_not_tampered_with(world: World) -> None:
+    state = world.root.parent / "home" / ".local" / "state" / "tallystick" / "heads"
+    shutil.rmtree(world.root / ".tallystick")
+    for lock in state.glob("*.lock"):
+        lock.unlink()
+        lock.mkdir()
+    world.command(NOTCH, "gate", code=1)
+    world.command(NOTCH, "check", code=0)

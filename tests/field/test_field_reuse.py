@@ -124,3 +124,112 @@ def test_inputs_that_are_the_whole_tree_need_not_ask(tmp_path: Path) -> None:
     check(world)
     on_a_branch(world, "second")
     assert "1 reused" in check(world)
+
+
+OUTSIDE = "sh ../outside/t\n"
+"""What the command does is said outside the content, so that it can differ on the same content."""
+AGAINST = {
+    "plain": "exit 1\n",
+    "wrote an input": "touch src/a\nexit 1\n",
+    "another exit code": "exit 7\n",
+    "ended by a signal": "kill -9 $$\n",
+    "its tests failed": "echo '===== 1 failed, 2 passed in 0.10s ====='\nexit 1\n",
+}
+
+
+def does(folder: Path, script: str) -> None:
+    (folder / "outside" / "t").write_text(script)
+
+
+@pytest.mark.parametrize("how", sorted(AGAINST))
+def test_however_it_failed_it_speaks_against_the_pass(tmp_path: Path, how: str) -> None:
+    world = begun(tmp_path, OUTSIDE)
+    does(tmp_path, "exit 0\n")
+    check(world)
+    on_a_branch(world, "second")
+    does(tmp_path, AGAINST[how])
+    check(world, "--no-reuse", code=1)
+    world.command("git", "checkout", "-q", "work", code=0)
+    world.command(NOTCH, "gate", code=1)
+    on_a_branch(world, "third")
+    assert "reused" not in check(world, code=1)
+
+
+def test_a_tool_that_was_missing_elsewhere_speaks_against_nothing(tmp_path: Path) -> None:
+    world = begun(tmp_path, OUTSIDE)
+    does(tmp_path, "exit 0\n")
+    check(world)
+    on_a_branch(world, "second")
+    does(tmp_path, "exit 127\n")
+    check(world, "--no-reuse", code=1)
+    world.command("git", "checkout", "-q", "work", code=0)
+    world.command(NOTCH, "gate", code=0)
+
+
+def test_no_number_of_passes_hides_a_failure(tmp_path: Path) -> None:
+    world = begun(tmp_path, OUTSIDE)
+    does(tmp_path, "exit 1\n")
+    check(world, code=1)
+    on_a_branch(world, "second")
+    does(tmp_path, "exit 0\n")
+    for _ in range(65):
+        world.command(NOTCH, "run", "-c", "tests", code=0)
+    on_a_branch(world, "third")
+    assert "reused" not in check(world)
+
+
+def test_versions_that_the_gate_does_not_ask_for(tmp_path: Path) -> None:
+    world = begun(tmp_path, OUTSIDE, PLAN + "environment = { versions = [\"sh -c 'echo 1'\"] }\n")
+    does(tmp_path, "exit 0\n")
+    check(world)
+    on_a_branch(world, "second")
+    does(tmp_path, "exit 1\n")
+    check(world, "--no-reuse", code=1)
+    world.command("git", "checkout", "-q", "work", code=0)
+    world.command(NOTCH, "gate", code=1)
+
+
+def test_a_pass_that_another_plan_expects_to_fail(tmp_path: Path) -> None:
+    other = PLAN.replace("[criteria.tests]", "[tasks.second.criteria.fails]") + "expect = { exit = 1 }\n"
+    world = begun(tmp_path, OUTSIDE, PLAN + other)
+    does(tmp_path, "exit 0\n")
+    check(world)
+    on_a_branch(world, "second")
+    does(tmp_path, "exit 1\n")
+    world.command(NOTCH, "run", "-c", "fails", code=1)
+    world.command("git", "checkout", "-q", "work", code=0)
+    world.command(NOTCH, "gate", code=1)
+
+
+def test_a_copied_ledger_knows_what_speaks_against(tmp_path: Path) -> None:
+    world = begun(tmp_path, OUTSIDE)
+    does(tmp_path, "exit 1\n")
+    check(world, code=1)
+    on_a_branch(world, "second")
+    does(tmp_path, "exit 0\n")
+    check(world, "--no-reuse")
+    copy = tmp_path / "copy.db"
+    world.command(NOTCH, "copy", ".tallystick/ledger.db", copy, code=0)
+    world.environment["TALLYSTICK_LEDGER"] = str(copy)
+    on_a_branch(world, "third")
+    assert "reused" not in check(world)
+
+
+def test_without_a_protected_branch_nothing_is_known_to_be_the_same(tmp_path: Path) -> None:
+    world = begun(tmp_path, "sh helper.sh\n")
+    world.command("git", "branch", "-q", "-m", "main", "trunk", code=0)
+    (world.root / "helper.sh").write_text("exit 0 # mended\n")
+    world.command("git", "commit", "-qam", "Mend", code=0)
+    check(world)
+    world.command("git", "checkout", "-q", "trunk", code=0)
+    on_a_branch(world, "second")
+    assert "reused" not in check(world)
+
+
+def test_a_helper_that_changes_while_it_runs_is_not_known(tmp_path: Path) -> None:
+    world = begun(tmp_path, OUTSIDE)
+    does(tmp_path, "echo 'exit 1' > helper.sh\n")
+    check(world)
+    world.command("git", "checkout", "-q", "-f", "main", code=0)
+    on_a_branch(world, "second")
+    assert "reused" not in check(world)

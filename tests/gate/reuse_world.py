@@ -104,7 +104,7 @@ class Attempt:
 
     def speaks_against(self, criterion: Criterion, content: Content, colour: str | None) -> bool:
         """Whether it failed on the very same, wherever that was."""
-        known = self.outcome == "fail" and not (self.touched or self.moved)
+        known = self.outcome == "fail" and not self.moved
         return known and self.is_about(criterion, content, colour)
 
     def is_on(self, criterion: Criterion, content: Content, colour: str | None) -> bool:

@@ -23,7 +23,7 @@ from tallystick.workspace.paths import recorded_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from typing import Any
 
     from tallystick.capture.inbox import RunControl
@@ -355,12 +355,8 @@ def _content_run(
     left = Left(before, after, _known(run, before, after))
     told: dict[str, Any] = {"before": before.fingerprint(), "after": after.fingerprint()}
     bound = content_details(before, run.patterns, without=left.before)
-    if run.patterns and run.outside is not None and (outside := run.outside(before)) is not None:
-        bound["outside"] = {
-            recorded_path(path): " ".join(state).strip()
-            for path, state in outside.items()
-            if state[1] not in left.before.get(path, ())
-        }
+    if (outside := _outside(run, before, after, left)) is not None:
+        bound["outside"] = {recorded_path(path): " ".join(state).strip() for path, state in outside.items()}
     if recorded := left.recorded():
         told["products"] = {recorded_path(path): blob for path, blob in recorded.items()}
     if moved := moved_inputs(run, before, after, left):
@@ -372,6 +368,27 @@ def _content_run(
             told["touched"] = list(map(recorded_path, put_back[:NAMED_PATHS]))
     _make_room(told, bound)
     return told, bound
+
+
+def _outside(run: Run, before: Snapshot, after: Snapshot, left: Left) -> Mapping[str, State] | None:
+    """The files outside the inputs that differ from the base, products apart; None if they are not known.
+
+    They are not known either if they were others after the run: nobody can tell which of the two it saw.
+    """
+    if not run.patterns or run.outside is None:
+        return None
+
+    def counted(snapshot: Snapshot, without: Mapping[str, Collection[str]]) -> dict[str, State] | None:
+        found = run.outside(snapshot) if run.outside is not None else None
+        if found is None:
+            return None
+        return {path: state for path, state in found.items() if state[1] not in without.get(path, ())}
+
+    if before.fingerprint() != after.fingerprint():
+        excused = left.excused()
+        if counted(before, excused) != counted(after, excused):
+            return None
+    return counted(before, left.before)
 
 
 def moved_inputs(run: Run, before: Snapshot, after: Snapshot, left: Left) -> list[str]:

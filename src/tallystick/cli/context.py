@@ -135,9 +135,12 @@ def has_ledger(options: argparse.Namespace) -> bool:
 
 def remember(options: argparse.Namespace, ledger: Ledger, task_id: str, head: Head) -> None:
     """Keep the head that was just written as seen, so that a later history without it is named."""
+    from tallystick.clock import now
     from tallystick.gate.memory import SeenHeads
 
-    SeenHeads(ledger_place(options), os.environ).remember(ledger, task_id, head)
+    seen = SeenHeads(ledger_place(options), os.environ)
+    seen.settle(ledger, now())
+    seen.remember(ledger, task_id, head)
 
 
 def position_of(ledger: Ledger, task_id: str, name: str) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from tallystick.ledger import Ledger
+    from tallystick.model.entry import StateRecord
     from tallystick.recorded import Recorded, State
 
 SHOWN_OUTPUT = 4000
@@ -27,19 +28,42 @@ def _status(options: argparse.Namespace) -> int:
     task_id = task_of(options.task)
     with open_ledger(options) as ledger:
         state = ledger.state(task_id)
+        criteria = _without_reruns(ledger, state)
     if options.json:
-        print_json(state_json(state))
+        print_json({**state_json(state), "criteria": {name: one.to_dict() for name, one in criteria.items()}})
         return 0
     entries = "entry" if state.head.position == 1 else "entries"
     print(f"{bold(printable(state.task_id))}  {state.head.position} {entries}  head {state.head}")
-    for title, states in (("criterion", state.criteria), ("phase", state.phases)):
+    for title, states in (("criterion", criteria), ("phase", state.phases)):
         if states:
             print()
             rows = [(name, one.status, ago(one.updated_at), one.reason) for name, one in states.items()]
             table((title, "status", "when", "why"), rows, kind=1)
-    if not state.criteria and not state.phases:
+    if not criteria and not state.phases:
         print("no entry names a criterion or a phase yet")
     return 0
+
+
+def _without_reruns(ledger: Ledger, state: State) -> dict[str, StateRecord]:
+    """The state of each criterion by its newest entry that neither `notch falsify` nor `notch reproduce` wrote."""
+    from tallystick.gate.attempts import as_object, is_rerun
+    from tallystick.model.session import state_of
+
+    def counts(recorded: Recorded) -> bool:
+        return not is_rerun(as_object(recorded.entry.details.get("run")))
+
+    found = {}
+    for name, one in state.criteria.items():
+        if counts(ledger.entry(state.task_id, one.position, outputs=False)):
+            found[name] = one
+            continue
+        from tallystick.gate.history import SessionHistory
+
+        (key,) = (key for key in ledger.sessions_of(state.task_id) if key.ledger_id == state.ledger_id)
+        entries = SessionHistory(ledger, key).by_criterion(name, at_least=one.position)
+        if (recorded := next(filter(counts, entries), None)) is not None:
+            found[name] = state_of(recorded.entry, recorded.position)
+    return found
 
 
 def state_json(state: State) -> dict[str, object]:

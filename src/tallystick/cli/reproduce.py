@@ -248,7 +248,7 @@ def _tell_untried(criterion: Criterion, result: RunResult, task_id: str, where: 
     start = f"{paint('✗', 'fail')} {name} could not be tried"
     print(f"{start}: in a fresh work tree, {printable(where)}, it does not pass: {reason}")
     print("\n".join(tail_of(result, task_id)) or "    it printed nothing")
-    print("  make the work tree able to run it: --setup 'npm ci', or setup = \"…\" in the plan")
+    print("  make the work tree able to run it: --setup 'npm ci', or setup = \"…\" in the base's plan")
 
 
 def _tell_falsified(

@@ -113,7 +113,7 @@ def _run(options: argparse.Namespace) -> int:
         if plan is not None:
             from tallystick.gate.content import files_outside
 
-            run.outside = files_outside(workspace, plan.base.tip, run.patterns)
+            run.outside = files_outside(workspace, plan.base.protected_tip, run.patterns)
         if report is not None:
             run.judge = _judge_by(report, run.criterion_id, plan)
         result = run_command(ledger, workspace, run, before=snapshot, now=seconds_from_now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice, repeat
 
-from tallystick.capture.proved import digest_of
+from tallystick.capture.proved import digests_of
 from tallystick.errors import StoreUnavailableError, TamperedError
 from tallystick.model.bulk import decode_bulk
 from tallystick.model.record import Sealed, open_entry
@@ -110,10 +110,9 @@ class SessionStream(SessionVerification):
             record, details = row[1], row[DETAILS]
             if b'"erases":' in record and (erases := decode_bulk(record).erases):
                 self._redacted += ((erases[0], part) for part in erases[1])
-            elif details is not None and b'"status":"pass"' in record and b'"inputs"' in details:
-                digest = digest_of(open_entry(decode_bulk(record), Sealed(*row[5:9]), outputs=False))
-                if digest:
-                    self._proofs.append((digest, row[0]))
+            elif details is not None and b'"status":' in record and b'"inputs"' in details and b'"started"' in details:
+                found = digests_of(open_entry(decode_bulk(record), Sealed(*row[5:9]), outputs=False))
+                self._proofs += ((digest, row[0]) for digest in found)
 
     def _piece(self) -> Piece:
         tip = tip_from(self._session.task_id, (self._edge.size - 1, self._at, self._edge.pack()))

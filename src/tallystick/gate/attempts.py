@@ -22,6 +22,8 @@ STARTED = "run_started"
 GIVEN_UP = "run_interrupted"
 """The type of the entry by which whoever watched a run says that it comes to no end."""
 RESULTS = frozenset({"criterion", "manual_evidence"})
+RERUN = "rerun"
+"""What `details.run` has where `notch falsify` or `notch reproduce` begins a run, or gives one up."""
 UNDECIDED = frozenset({"", "pending", "skipped", "running", "unknown"})
 """Statuses of result entries that say neither pass nor fail."""
 
@@ -137,7 +139,7 @@ class Attempt(Frozen):
     @property
     def on_purpose(self) -> bool:
         """Whether `notch falsify` or `notch reproduce` ran it: that never tells how the task stands."""
-        return bool(self.run.get("falsifies") or self.run.get("reproduces"))
+        return is_rerun(self.run)
 
     @property
     def not_run(self) -> str:
@@ -232,6 +234,11 @@ def attempt_of(
         erased=recorded.erased,
         output_known="output" not in recorded.erased,
     )
+
+
+def is_rerun(run: Mapping[str, Any]) -> bool:
+    """Whether `details.run` is of a run by `notch falsify` or `notch reproduce`, be it under way or ended."""
+    return any(run.get(name) for name in (RERUN, "falsifies", "reproduces"))
 
 
 def started_by(recorded: Recorded) -> int:

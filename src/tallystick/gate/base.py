@@ -104,6 +104,11 @@ class Base(Frozen):
         set_once(self, "before", before)
         set_once(self, "reviewed", reviewed)
 
+    @property
+    def protected_tip(self) -> str:
+        """The newest commit of the protected branch; empty if there is none."""
+        return self.tip if self.branch else ""
+
 
 class PendingBase:
     """The search for the base, begun in the background."""

@@ -208,7 +208,7 @@ class Case:
         if criterion is None or criterion.manual or self.ledger is None:
             return own
         cited = self.sources.attempts(criterion) if self.evidence.by_type("reuse") else []
-        others = [*cited, *self.sources.against(criterion)]
+        others = [*cited, *self.sources.against(criterion, own)]
         if not others:
             return own
         from tallystick.gate.reuse import newest_first

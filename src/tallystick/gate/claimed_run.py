@@ -197,7 +197,7 @@ class ClaimedRun:
             keep_env=bounds.keep_env,
             ends_leftovers=bounds.provenance.pipeline is not None,
         )
-        run.outside = files_outside(bounds.workspace, bounds.plan.base.tip, run.patterns)
+        run.outside = files_outside(bounds.workspace, bounds.plan.base.protected_tip, run.patterns)
         return run_command(
             bounds.ledger,
             bounds.workspace,

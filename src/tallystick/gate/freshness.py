@@ -9,9 +9,9 @@ from __future__ import annotations
 from tallystick.capture.products import is_editors
 from tallystick.gate.attempts import Attempt, as_object
 from tallystick.gate.content import environment_difference, pathspecs
-from tallystick.gate.expectation import EXIT_ZERO, SHELLS_WORD
+from tallystick.gate.expectation import EXIT_ZERO
 from tallystick.gate.grades import Grade
-from tallystick.gate.judgement import failure_of
+from tallystick.gate.judgement import failure_of, says_not_run
 from tallystick.gate.reasons import (
     CHANGED,
     changes_since,
@@ -204,15 +204,14 @@ def _has_failed(criterion: Criterion, one: Attempt) -> bool:
 def could_not_run(criterion: Criterion, one: Attempt) -> bool:
     """Whether the shell, or what starts the command, said that it cannot be run: then it shows nothing.
 
-    126 and 127 say so, unless the plan expects them or a test was executed; and so does what was printed, if what
-    started the command ended with a code of its own (see `why_not_run`).
+    See `says_not_run`; what was printed tells, too, if what started the command ended with a code of its own (see
+    `why_not_run`).
     """
     if not one.watched:
         return False
     if one.not_run:
         return criterion.expect.exit == EXIT_ZERO or not criterion.expect.exit.allows(one.exit_code)
-    expected = criterion.expect.exit.allows(one.exit_code)
-    return one.exit_code in SHELLS_WORD and not expected and not one.executed
+    return says_not_run(criterion.expect, one.exit_code, one.executed)
 
 
 def is_its_command(criterion: Criterion, attempt: Attempt) -> bool:
@@ -223,14 +222,14 @@ def is_its_command(criterion: Criterion, attempt: Attempt) -> bool:
 def _sort(criterion: Criterion, attempts: Sequence[Attempt], bench: Bench) -> _Standing:
     standing = _Standing()
     ended = set(_ended(attempts))
-    here = _environment(criterion, attempts, bench.content)
+    here = environment_of(criterion, attempts, bench.content)
     for one in attempts:
+        if one.on_purpose:
+            continue
         if one.kind == "started":
             is_open = (one.session, one.position) not in ended and one.command == criterion.command and not one.cwd
             if is_open and not _why_not_here(criterion, one, bench.content, here):
                 standing.open.append(one)
-        elif one.on_purpose:
-            continue
         elif one.grade < criterion.grade and not one.watched and "details" not in one.erased:
             standing.weak.append(one)
         elif not is_its_command(criterion, one):
@@ -250,7 +249,7 @@ def _drop_outweighed(standing: _Standing) -> None:
         standing.current = [(one, failure) for one, failure in standing.current if one.watched or not failure]
 
 
-def _environment(criterion: Criterion, attempts: Sequence[Attempt], content: ContentInFront) -> dict[str, Any]:
+def environment_of(criterion: Criterion, attempts: Sequence[Attempt], content: ContentInFront) -> dict[str, Any]:
     """What results are compared with: the environment here, and for versions that nobody asks for here those of the
     newest run."""
     here = content.environment(criterion.environment)
@@ -328,7 +327,7 @@ def _look_closer(standing: _Standing, criterion: Criterion, bench: Bench) -> Non
 def _is_same_after_all(criterion: Criterion, one: Attempt, content: ContentInFront) -> bool:
     if one.patterns != pathspecs(criterion.inputs) or not (content.left_out or any(map(is_editors, one.changes))):
         return False
-    here = _environment(criterion, [one], content)
+    here = environment_of(criterion, [one], content)
     return not environment_difference(one.environment, here) and changes_since(criterion, one, content) == []
 
 

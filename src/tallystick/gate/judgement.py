@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tallystick.gate.attempts import as_object
-from tallystick.gate.expectation import EXIT_ZERO, Expectation
+from tallystick.gate.expectation import EXIT_ZERO, SHELLS_WORD, Expectation
 from tallystick.model.text import decode_text
 
 TYPE_CHECKING = False
@@ -166,6 +166,14 @@ def _failures(expect: Expectation, exit_code: int, tests: Mapping[str, Any], com
         "; if a later run's test started that run, have the plan name the runner, no script" if only_perhaps else ""
     )
     return f"{'; '.join(told)}, although the exit code was 0{way_out}"
+
+
+def says_not_run(expect: Expectation, exit_code: int, executed: int | None) -> bool:
+    """Whether the shell, or what starts the command, said that it cannot be run: then its end shows nothing.
+
+    126 and 127 say so, unless the plan expects them or a test was executed.
+    """
+    return exit_code in SHELLS_WORD and not expect.exit.allows(exit_code) and not executed
 
 
 def failure_of(attempt: Attempt, expect: Expectation, output: Callable[[], str]) -> str:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tallystick.ledger import Ledger
 
 
+EARLIER_KEPT = 16
+"""Of how many ledgers that once were at a place the heads are kept."""
+
+
 def state_folder(environ: Mapping[str, str]) -> str:
     """Where this user's programs keep their state; empty where the environment names no absolute path.
 
@@ -48,19 +52,21 @@ class SeenHeads:
         name = sha256(f"{place}\n{_pipeline(environ)}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
         folder = state_folder(environ)
         self._path = os.path.join(folder, f"{name}.json") if folder else ""
-        self._lost: dict[str, Any] = {}
+        self._lost = ""
+        self._earlier: dict[str, dict[str, Any]] = {}
         self._tasks = self._read()
 
     def _read(self) -> dict[str, dict[str, Any]]:
-        """What was seen of each task, and into `_lost` what was seen of a ledger that is gone, and since when."""
+        """What was seen of each task; beside it since when a ledger is lost, and what was seen of earlier ones."""
+        self._lost, self._earlier = "", {}
         try:
             with open(open_plain(self._path), "rb") as file:
                 document = json.load(file)
-            lost = document.get("lost", {})
-            self._lost = {"at": str(lost["at"]), "tasks": dict(lost["tasks"])} if lost else {}
-            return {str(task): dict(seen) for task, seen in document["tasks"].items()}
+            tasks = {str(task): dict(seen) for task, seen in document["tasks"].items()}
+            earlier = {str(id): dict(seen) for id, seen in document.get("earlier", {}).items()}
+            self._lost, self._earlier = str(document.get("lost", "")), earlier
+            return tasks
         except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            self._lost = {}
             return {}
 
     @property
@@ -71,42 +77,55 @@ class SeenHeads:
     @property
     def lost(self) -> str:
         """Since when earlier evidence is known to be lost here (RFC 3339); empty if none is, or a gate opened since."""
-        return str(self._lost.get("at", ""))
+        return self._lost
 
     def settle(self, ledger: Ledger | None, at: str) -> None:
         """Take note that the ledger which was seen here is gone, or another one is in its place; or is back.
 
-        That is lost, and not tampered with: what is there now is judged by itself. `at` is the time (RFC 3339).
+        That is lost, and not tampered with: what is there now is judged by itself. The heads of the lost ledger are
+        kept, so that it still has to extend them if it comes back. `at` is the time (RFC 3339).
         """
-        back = ledger is not None and _is_of(self._lost.get("tasks", {}), ledger.ledger_id)
-        if not back and (not self._tasks or (ledger is not None and _is_of(self._tasks, ledger.ledger_id))):
-            return
-        self._change(lambda: self._settle(ledger, at))
+        here = ledger.ledger_id if ledger is not None else ""
+        if here in self._earlier or any(seen.get("ledger_id") != here for seen in self._tasks.values()):
+            self._change(lambda: self._settle(here, at))
 
-    def _settle(self, ledger: Ledger | None, at: str) -> None:
-        if ledger is not None and _is_of(self._lost.get("tasks", {}), ledger.ledger_id):
-            self._tasks, self._lost = self._lost["tasks"], {}
-        elif self._tasks and (ledger is None or not _is_of(self._tasks, ledger.ledger_id)):
-            self._tasks, self._lost = {}, {"at": self._lost.get("at") or at, "tasks": self._tasks}
+    def _settle(self, here: str, at: str) -> None:
+        others = {task: seen for task, seen in self._tasks.items() if seen.get("ledger_id") != here}
+        self._tasks = {task: seen for task, seen in self._tasks.items() if task not in others}
+        gone = {task: seen for task, seen in others.items() if isinstance(seen.get("ledger_id"), str)}
+        is_back = here in self._earlier
+        for task, seen in self._earlier.pop(here, {}).items():
+            self._tasks.setdefault(task, seen)
+        for task, seen in gone.items():
+            self._earlier.setdefault(seen["ledger_id"], {})[task] = seen
+        while len(self._earlier) > EARLIER_KEPT:
+            del self._earlier[next(iter(self._earlier))]
+        if is_back:
+            self._lost = ""
+        elif gone:
+            self._lost = self._lost or at
 
     def opened(self) -> None:
         """A gate opened on what is there now: that earlier evidence was lost is no news any more."""
         if self._lost:
-            self._change(lambda: setattr(self, "_lost", {}))
+            self._change(lambda: setattr(self, "_lost", ""))
 
     def _change(self, change: Callable[[], None]) -> None:
         """Change what is kept, as it is now; where it cannot be kept, what this process knows."""
         if not self._path:
             change()
             return
+        changed = False
         try:
             make_folder(os.path.dirname(self._path))
             with _Lock(f"{self._path}.lock"):
                 self._tasks = self._read()
                 change()
+                changed = True
                 self._write()
         except (OSError, StoreUnavailableError):
-            return
+            if not changed:
+                change()
 
     def seen(self, task_id: str) -> tuple[str, Head] | None:
         """(ledger id, head) of the newest that was seen of the task."""
@@ -150,23 +169,19 @@ class SeenHeads:
             self._tasks[task_id] = {"ledger_id": ledger.ledger_id, "position": head.position, "root": head.root}
 
     def _write(self) -> None:
-        lost = {"lost": self._lost} if self._lost else {}
-        document = json.dumps({"ledger": self._place, "tasks": self._tasks, **lost})
+        told = {"lost": self._lost, "earlier": self._earlier}
+        kept = {name: value for name, value in told.items() if value}
+        document = json.dumps({"ledger": self._place, "tasks": self._tasks, **kept})
         # Not synced: what a loss of power takes from it is a reminder, and every gate would wait for the disk.
         write_whole(self._path, [document.encode("utf-8", "surrogateescape")], exact=True, durable=False)
 
     def forget(self) -> None:
         """What was seen no longer counts: the user knows why the history is another."""
-        self._tasks, self._lost = {}, {}
+        self._tasks, self._lost, self._earlier = {}, "", {}
         try:
             os.unlink(self._path)
         except OSError:
             return
-
-
-def _is_of(tasks: Mapping[str, Mapping[str, Any]], ledger_id: str) -> bool:
-    """Whether one of the heads was seen of that ledger."""
-    return any(seen.get("ledger_id") == ledger_id for seen in tasks.values())
 
 
 class _Lock:

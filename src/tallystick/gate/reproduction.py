@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 from tallystick.errors import InputError, NotFoundError
 from tallystick.gate.attempts import as_object
 from tallystick.gate.content import environment_difference
 from tallystick.gate.evidence import attempts_in
 from tallystick.gate.history import SessionHistory
-from tallystick.gate.plan import Criterion, Environment
+from tallystick.gate.judgement import says_not_run
+from tallystick.gate.plan import PLAN_FILE, Criterion, Environment
 from tallystick.gate.products import known_products
-from tallystick.gate.reproduce import Rate, compare, newest_of_each, on_the_same, reproducible, sampled
+from tallystick.gate.reproduce import Comparison, Rate, compare, newest_of_each, on_the_same, reproducible, sampled
 from tallystick.gate.rerun import Variables
 from tallystick.workspace.worktree import TemporaryWorktree
 
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
     from tallystick.capture.run import Judgement, RunResult
     from tallystick.gate.attempts import Attempt
     from tallystick.gate.case import Case
-    from tallystick.gate.reproduce import Comparison
     from tallystick.gate.rerun import Reruns
     from tallystick.stores.base import Head
     from tallystick.workspace import Workspace
@@ -114,7 +117,9 @@ class Reproduction:
         variables = as_object(attempt.environment.get("variables"))
         with Variables({name: value for name, value in variables.items() if value is None or isinstance(value, str)}):
             repeated = Repeated(attempt, self._refusal(attempt, keep_tree=keep_tree))
-            for _ in range(0 if repeated.refused else times):
+            for _ in range(times):
+                if repeated.refused:
+                    break
                 workspace = self._fresh(attempt)
                 if workspace is None:
                     repeated.refused = "what was checked out is not what it was bound to (submodules, or the setup)"
@@ -182,10 +187,15 @@ class Reproduction:
         criterion = self.criterion_of(attempt)
         failure = self._case.bench.failure(criterion, attempt)
 
-        def told(_finished: Finished, judgement: Judgement) -> dict[str, Any]:
+        def told(finished: Finished, judgement: Judgement) -> dict[str, Any]:
             failure_now = judgement.reason if judgement.status != "pass" else ""
             tests = as_object(judgement.details.get("tests"))
             comparison = compare(attempt, failure, failure_now=failure_now, tests_now=tests)
+            if failure_now and says_not_run(
+                criterion.expect, finished.exit_code, as_object(tests.get("counts")).get("executed")
+            ):
+                comparison = Comparison(False, failure_now)
+                repeated.refused = f"{failure_now}; make a fresh work tree able to run it (--setup 'npm ci')"
             repeated.comparisons.append(comparison)
             repeated.rate = repeated.rate.after(not failure_now)
             leaf = self._session.leaf_at(attempt.position)
@@ -254,22 +264,32 @@ class Falsification:
     def reverts(self, named: str = "") -> list[str]:
         """The files that are put back to the base: the one that is named, else all of its inputs that are no tests.
 
-        None if only tests changed: then all of the base's content is what it has to fail on. Raises InputError if
-        nothing that the criterion depends on differs from the base.
+        Not put back are the plan and, if anything else changed, what the command itself names and what steers tools:
+        without those it would fail for want of a command. None if only tests changed: then all of the base's content
+        is what it has to fail on. Raises InputError if nothing that the criterion depends on differs from the base, and
+        if what the command names is not there.
         """
         from tallystick.gate.content import pathspecs
         from tallystick.workspace import changed_states
 
         case, base = self._case, self.base
-        changed = sorted(changed_states(case.workspace, base, case.snapshot, pathspecs(self.criterion.inputs)))
-        changed = [path for path in changed if path not in case.content.left_out]
+        states = changed_states(case.workspace, base, case.snapshot, pathspecs(self.criterion.inputs))
+        changed = [path for path in sorted(states) if path not in case.content.left_out]
+        named_by_it = named_in(self.criterion.command)
+        missing = [path for path in changed if path in named_by_it and states[path][0] == ("", "")]
         if not named:
             if not changed:
                 raise InputError(
                     f"what {self.criterion.id!r} depends on is the same on the base",
                     advice="change something, or name the file that it is to notice with --revert",
                 )
-            return [path for path in changed if not is_test_file(path)]
+            code = [path for path in changed if path not in (PLAN_FILE, *missing) and not is_test_file(path)]
+            found = [path for path in code if path not in named_by_it and not steers_tools(path)] or code
+            if missing and not found:
+                raise self._without_its_command(missing[0])
+            return found
+        if named in missing:
+            raise self._without_its_command(named)
         if named in changed:
             return [named]
         if named in changed_states(case.workspace, base, case.snapshot):
@@ -278,6 +298,13 @@ class Falsification:
             )
         raise InputError(
             f"it is the same on the base ({base[:12]})", where=named, advice="name a file that was changed"
+        )
+
+    def _without_its_command(self, path: str) -> InputError:
+        return InputError(
+            f"{self.criterion.id!r} runs it, and the base does not have it",
+            where=path,
+            advice="name a file that it is to notice with --revert",
         )
 
     def fresh(self, reverts: Sequence[str] = ()) -> TemporaryWorktree:
@@ -340,6 +367,30 @@ def is_test_file(path: str) -> bool:
         or ".spec." in name
         or name in ("conftest.py", "test.sh", "test.py", "test.js", "test.mjs", "tests.rs")
     )
+
+
+_STEERING = frozenset(
+    (
+        ".gitignore", "build.gradle", "build.gradle.kts", "cargo.toml", "cmakelists.txt", "composer.json", "deno.json",
+        "dockerfile", "gemfile", "gnumakefile", "go.mod", "go.sum", "go.work", "justfile", "makefile", "meson.build",
+        "mix.exs", "noxfile.py", "package-lock.json", "package.json", "pnpm-lock.yaml", "pom.xml", "pyproject.toml",
+        "pytest.ini", "rakefile", "settings.gradle", "settings.gradle.kts", "setup.cfg", "setup.py", "taskfile.yml",
+        "tox.ini", "tsconfig.json",
+    )
+)  # fmt: skip
+
+
+def steers_tools(path: str) -> bool:
+    """Whether a file tells build tools and test runners what to do: without its change they may not know the tests."""
+    *folders, name = path.lower().split("/")
+    started = name.startswith(("requirements", "jest.config.", "vitest.config.", "playwright.config.", "karma.conf."))
+    return name in _STEERING or started or name.endswith(".lock") or folders[:1] == [".github"]
+
+
+def named_in(command: str) -> set[str]:
+    """What a command may name of files, from the root of the work tree: its words, without quotes and options."""
+    words = re.split(r"""[\s"'`;&|()<>{}=]+""", command)
+    return {os.path.normpath(word) for word in words if word}
 
 
 def setup_of(case: Case, criterion: Criterion, given: str = "") -> str | tuple[str, ...]:

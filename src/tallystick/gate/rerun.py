@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from tallystick.capture.inbox import RunControl
 from tallystick.capture.run import Run, run_command
 from tallystick.errors import InputError, TallystickError
-from tallystick.gate.attempts import GIVEN_UP
+from tallystick.gate.attempts import GIVEN_UP, RERUN
 from tallystick.gate.evidence import Evidence
 from tallystick.gate.judgement import judge_run
 from tallystick.gate.products import known_products
@@ -120,7 +120,8 @@ class Reruns:
         started: list[Head] = []
 
         def begin(entry: Entry) -> Head:
-            started.append(self._ledger.append(self._task_id, entry))
+            details = {**entry.details, "run": {**entry.details["run"], RERUN: True}}
+            started.append(self._ledger.append(self._task_id, entry.replace(details=details)))
             return started[0]
 
         def judge(finished: Finished) -> Judgement:
@@ -172,7 +173,7 @@ class Reruns:
                 status="interrupted",
                 reason="it was stopped while it ran",
                 command=run.command,
-                details={"run": {"started": started[0].position}},
+                details={"run": {"started": started[0].position, RERUN: True}},
             )
             self._ledger.append(self._task_id, entry)
 

@@ -16,7 +16,8 @@ from tallystick.gate.attempts import as_object, named_files
 from tallystick.gate.content import pathspecs
 from tallystick.gate.denominator import weaker_than
 from tallystick.gate.evidence import attempts_in
-from tallystick.gate.freshness import PASS, judge_criterion
+from tallystick.gate.expectation import Expectation
+from tallystick.gate.freshness import PASS, could_not_run, environment_of, judge_criterion
 from tallystick.gate.grades import Grade
 from tallystick.gate.history import SessionHistory
 from tallystick.gate.vouched import Vouched
@@ -24,7 +25,7 @@ from tallystick.model.frozen import Frozen, set_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from tallystick.gate.attempts import Attempt
@@ -38,7 +39,7 @@ REUSE = "reuse"
 LOOKED_AT = 4
 """How many citations, and how many places where the same may have been shown, are looked at."""
 AGAINST = 64
-"""How many results on the same content, in all tasks of the ledger, are looked at for failures."""
+"""How many results on the same content are looked at, in all tasks of the ledger, that may speak against it."""
 
 
 class Citation(Frozen):
@@ -146,37 +147,47 @@ class Sources:
                 found.setdefault((one.session, one.position), one)
         return list(found.values())
 
-    def against(self, criterion: Criterion) -> list[Attempt]:
-        """The failures of the same command on this content in other tasks of the ledger."""
-        ledger, digest = self._case.ledger, self.digest(criterion)
+    def against(self, criterion: Criterion, own: Sequence[Attempt]) -> list[Attempt]:
+        """What speaks against the criterion in other tasks: results of its command on this content that do not pass.
+
+        `own`: the task's own attempts on it. What passes by the plan that it was run by need not pass by this one.
+        """
+        ledger = self._case.ledger
+        kinds = (True,) if criterion.expect == Expectation() else (True, False)
         found: list[Attempt] = []
-        for key, position in ledger.store.proofs(digest, AGAINST) if ledger is not None and digest else ():
-            try:
-                found += self._failure_at(key, position, criterion)
-            except TallystickError:  # what cannot be read of another task costs nobody a verdict
-                continue
+        for digest in (self.digest(criterion, own, against=kind) for kind in kinds):
+            for key, position in ledger.store.proofs(digest, AGAINST) if ledger is not None and digest else ():
+                try:
+                    found += self._objection_at(key, position, criterion)
+                except TallystickError:  # what cannot be read of another task costs nobody a verdict
+                    continue
         return found
 
-    def _failure_at(self, key: SessionKey, position: int, criterion: Criterion) -> list[Attempt]:
+    def _objection_at(self, key: SessionKey, position: int, criterion: Criterion) -> Iterator[Attempt]:
         history = self.history(key.ledger_id, key.task_id)
         recorded = history.at(position) if history is not None else None
-        if history is None or recorded is None or recorded.entry.status != "fail":
-            return []
+        if history is None or recorded is None:
+            return
         if key.task_id == self._case.task_id and recorded.entry.criterion_id == criterion.id:
-            return []
+            return
         about = str(as_object(recorded.entry.details.get("content")).get("inputs"))
         there = attempts_in(history, recorded.entry.criterion_id, self._case.evidence.provenance, (about,))
-        return [
-            one.replace(reason=f"{one.reason}; in {key.task_id} #{position}")
-            for one in there
-            if one.position == position and one.watched and not one.on_purpose
-        ]
+        one = next((one for one in there if one.position == position and one.watched and not one.on_purpose), None)
+        if one is not None and not could_not_run(criterion, one):
+            failure = self._case.bench.failure(criterion, one)
+            why = one.reason if one.status == "fail" else failure
+            if failure:
+                yield one.replace(reason=f"{why}; in {key.task_id} #{position}")
 
-    def digest(self, criterion: Criterion) -> bytes:
-        """What a run of the criterion on the content in front of us would be a result of; see `proof_digest`."""
+    def digest(self, criterion: Criterion, own: Sequence[Attempt] = (), *, against: bool = False) -> bytes:
+        """What a run of the criterion on the content in front of us would be a result of; see `proof_digest`.
+
+        `own`: the task's attempts on it, which tell of the versions that nobody asks for here.
+        """
         content = self._case.content
         inputs = content.digest(pathspecs(criterion.inputs))
-        return proof_digest(criterion.command, inputs, content.environment(criterion.environment))
+        environment = environment_of(criterion, own, content)
+        return proof_digest(criterion.command, inputs, environment, against=against)
 
     def brought_by(self, citation: Citation, criterion: Criterion) -> Iterator[Attempt]:
         """The result that is cited and the other attempts on the same there; one alone that has lapsed, where it has.
@@ -198,7 +209,7 @@ class Sources:
             why = "the result that is cited was erased" if erased else "what is cited is no run's result"
             yield from self._lapsed(citation, why)
             return
-        if differs := self._differs_outside(one):
+        if differs := self.differs_outside(one.content):
             yield one.replace(lapsed=f"it is cited from {citation.task_id} #{one.position}, {differs}")
             return
         if weaker := self._weaker(criterion, one, there):
@@ -260,14 +271,14 @@ class Sources:
         before = [other for other in there if other is not one and _is_watched(other, one.command)]
         return next((weakening.what for weakening in weaker_than(self._case, criterion, one, before)), "")
 
-    def _differs_outside(self, one: Attempt) -> str:
-        """How the files outside its inputs are others here than where it ran, as far as the base does not have them.
+    def differs_outside(self, content: Mapping[str, Any]) -> str:
+        """How files outside a result's inputs are others here than where it ran, as far as the base does not have them.
 
-        Empty if they are the same, or if the whole tree is its input.
+        `content`: its `details.content`. Empty if they are the same, or if the whole tree is its input.
         """
-        if not one.patterns:
+        if not content.get("patterns"):
             return ""
-        then = one.content.get("outside")
+        then = content.get("outside")
         if not isinstance(then, Mapping):
             return "and nobody knows which files outside its inputs differed from the base there"
         for path, said in named_files(then).items():
@@ -329,9 +340,11 @@ def find_proof(case: Case, criterion: Criterion) -> Citation | None:
         cited = history.at(position) if history is not None else None
         if cited is None or (key.task_id == case.task_id and cited.entry.criterion_id == criterion.id):
             continue
-        looked_at += cited.entry.status == "pass"
-        if cited.entry.status != "pass" or looked_at > LOOKED_AT:
+        if case.sources.differs_outside(as_object(cited.entry.details.get("content"))):
             continue
+        if looked_at == LOOKED_AT:
+            break
+        looked_at += 1
         run = as_object(cited.entry.details.get("run"))
         took = run.get("duration_ms")
         citation = Citation(

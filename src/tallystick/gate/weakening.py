@@ -58,7 +58,7 @@ def weakened(base: Plan | None, tree: Plan | None, task_id: str, before: Plan | 
     if base is None:
         return []
     before = base if before is None else before
-    was, now, then = (plan.for_task(task_id) for plan in (base, tree or Plan(), before))
+    was, now, then = (_with_setups(plan).for_task(task_id) for plan in (base, tree or Plan(), before))
     found: list[Weakening] = []
     for criterion in was.criteria:
         old, new = then.criterion(criterion.id), now.criterion(criterion.id)
@@ -67,6 +67,19 @@ def weakened(base: Plan | None, tree: Plan | None, task_id: str, before: Plan | 
     kept = _phases(tree or Plan(), task_id)
     lost = [phase for phase in _phases(base, task_id) if phase not in kept and phase in _phases(before, task_id)]
     return found + [Weakening("", "phase removed", phase) for phase in lost]
+
+
+def _with_setups(plan: Plan) -> Plan:
+    """The plan with the setup under `[gate]` at each criterion that is run and names none."""
+    setup = plan.gate.setup
+    if not setup:
+        return plan
+
+    def filled(criteria: Mapping[str, Criterion]) -> dict[str, Criterion]:
+        return {id: one if one.setup or one.manual else one.replace(setup=setup) for id, one in criteria.items()}
+
+    tasks = {id: task.replace(criteria=filled(task.criteria)) for id, task in plan.tasks.items()}
+    return plan.replace(criteria=filled(plan.criteria), tasks=tasks)
 
 
 def loosened_for_others(base: Plan | None, tree: Plan | None, task_id: str, before: Plan | None = None) -> list[str]:
@@ -82,7 +95,8 @@ def loosened_for_others(base: Plan | None, tree: Plan | None, task_id: str, befo
     for other in (*others, "\0"):  # a task that no plan names has the standing criteria
         found += [str(one) for one in weakened(base, tree, other, before)]
     own = {str(one) for one in weakened(base, tree, task_id, before)}
-    if tree.gate != before.gate and tree.gate != base.gate:
+    was, now, then = (plan.gate.replace(setup="") for plan in (base, tree, before))
+    if now not in (then, was):
         found.append("[gate]")
     changed = [name for name, key in tree.keys.items() if before.keys.get(name) != key != base.keys.get(name)]
     found += [f"[keys] {name}" for name in changed]
