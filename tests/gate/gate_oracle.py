@@ -73,7 +73,8 @@ class Attempt:
     bound: Content = field(default_factory=dict)
     """The inputs as they were known when it was recorded. What becomes a product later is among them."""
     outcome: str = ""
-    """`pass`, `fail`, `cut` (somebody ended it), `killed` (nobody saw its end), empty while it runs."""
+    """`pass`, `fail`, `cut` (somebody ended it), `killed` (nobody saw its end), `absent` (the command was), empty while
+    it runs."""
     ended: int = 0
     moved: bool = False
     left: Mapping[str, bytes] = field(default_factory=dict)
@@ -190,7 +191,7 @@ class Oracle:
         here = [one for one in every if self._is_about(one, now, value) and one not in list(but)]
         results = sorted((one for one in here if one.outcome in ("pass", "fail")), key=lambda one: one.ended)
         under_way = [one for one in here if not one.outcome and one in list(running)]
-        endless = [one for one in here if one.outcome in ("killed", "cut")]
+        unsettled = [one for one in here if one.outcome in ("killed", "cut", "absent")]
         elsewhere = [one for one in every if one.outcome in ("pass", "fail") and one not in here]
         passes, fails = (sum(one.outcome == kind for one in results) for kind in ("pass", "fail"))
         newest = results[-1] if results else None
@@ -198,8 +199,9 @@ class Oracle:
         found = Expected("missing", False, passes, fails, newest, not failed_ever)
         if under_way:
             found.state, found.passes, found.fails = "running", passes, fails
-        elif endless and max(one.began for one in endless) > max((one.began for one in results), default=0):
-            found.state = "interrupted"
+        elif unsettled and max(one.began for one in unsettled) > max((one.began for one in results), default=0):
+            last = max(unsettled, key=lambda one: one.began)
+            found.state = "not run" if last.outcome == "absent" else "interrupted"
         elif passes and fails:
             streak = 0
             for one in reversed(results):

@@ -122,7 +122,7 @@ class RandomWork(World):
         chance = self.chance
         criterion = chance.choice(CRITERIA)
         kind = chance.choice(("plain",) * 4 + ("leaves",) * 4 + ("tidies", "edits", "puts back", "killed", "meanwhile"))
-        outcome = chance.choice(("pass", "pass", "pass", "fail", "cut"))
+        outcome = chance.choice(("pass", "pass", "pass", "pass", "fail", "cut", "absent"))
         if kind == "killed":
             self.killed_run(criterion)
             return f"run {criterion.id}, killed"

@@ -198,7 +198,7 @@ class World:
     ) -> None:
         """Run a criterion's command, whose script is these lines; `meanwhile` is done while it waits."""
         task, value = self.task, os.environ.get("GATE_VALUE")
-        code = {"pass": "exit 0", "fail": "exit 1", "cut": "exit 130"}[outcome]
+        code = {"pass": "exit 0", "fail": "exit 1", "cut": "exit 130", "absent": "exit 127"}[outcome]
         waiting = [self._gate()] if meanwhile else []
         waits = f'echo waiting; read _ < "{waiting[0]}"\n' if waiting else ""
         (self.ctl / criterion.id).write_text(f"{lines}\n{waits}{code}\n")

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 TRUSTED_SECONDS = 60
-"""How far a record's time may be ahead of the server's clock, which is looked at again after as long at most. A client's
-clock may be 5 seconds off, and it is the server's time that it writes."""
+"""How far a record's time may be ahead of the server's clock, which is looked at again after as long at most. A
+client's clock may be 5 seconds off, and it is the server's time that it writes."""
 RECORD_BYTES = 65_535
 _START = '{"v":1,"kind":"entry","at":"'
 _TIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
