@@ -14,7 +14,7 @@ release = version = _project["version"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build", "explanation/tamper-table.md"]
+exclude_patterns = ["_build", "explanation/tamper-table.md", "explanation/attack-table.md"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
