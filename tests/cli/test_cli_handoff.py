@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+import shutil
 import subprocess
 
 import pytest
@@ -107,19 +107,13 @@ def test_a_size_that_is_none(size: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_evidence_that_was_changed_is_named_first(work: GitRepo, notch: Notch) -> None:
     notch("run", "-c", "b")
     seen = notch.json("gate", code=1)["as_of"]["position"]
-    ledger = work.root / ".tallystick" / "ledger.db"
-    ledger.rename(ledger.with_name("old.db"))
-    notch("handoff")
-    ledger.with_name("old.db").rename(ledger)
+    folder = work.root / ".tallystick"
+    shutil.copytree(folder, work.root.parent / "yesterday")
+    notch("record", "--type", "note", "--reason", "later")
     notch("gate", code=1)
-    notch("run", "-c", "b")
-    connection = sqlite3.connect(ledger, isolation_level=None)
-    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-        connection.execute(f"DROP TRIGGER {name}")
-    connection.execute("UPDATE record SET record = replace(record, 'pass', 'fail') WHERE id & 4294967295 = 2")
-    connection.execute("DELETE FROM record WHERE id & 4294967295 > 2")
-    connection.execute("UPDATE state SET position = 3 WHERE key = ''")
-    connection.close()
+    shutil.rmtree(folder)
+    notch("handoff")
+    shutil.copytree(work.root.parent / "yesterday", folder)
     done = notch("handoff", code=3)
     assert "**history**" in done.stdout
     assert "notch verify work" in done.stdout

@@ -264,10 +264,10 @@ class Falsification:
     def reverts(self, named: str = "") -> list[str]:
         """The files that are put back to the base: the one that is named, else all of its inputs that are no tests.
 
-        Not put back are the plan and, if anything else changed, what the command itself names and what steers tools:
+        Not put back are the plan and, if anything else changed, what the command itself runs and what steers tools:
         without those it would fail for want of a command. None if only tests changed: then all of the base's content
         is what it has to fail on. Raises InputError if nothing that the criterion depends on differs from the base, and
-        if what the command names is not there.
+        if what the command runs is not there.
         """
         from tallystick.gate.content import pathspecs
         from tallystick.workspace import changed_states
@@ -275,8 +275,8 @@ class Falsification:
         case, base = self._case, self.base
         states = changed_states(case.workspace, base, case.snapshot, pathspecs(self.criterion.inputs))
         changed = [path for path in sorted(states) if path not in case.content.left_out]
-        named_by_it = named_in(self.criterion.command)
-        missing = [path for path in changed if path in named_by_it and states[path][0] == ("", "")]
+        run_by_it = run_by(self.criterion.command)
+        missing = [path for path in changed if path in run_by_it and states[path][0] == ("", "")]
         if not named:
             if not changed:
                 raise InputError(
@@ -284,7 +284,7 @@ class Falsification:
                     advice="change something, or name the file that it is to notice with --revert",
                 )
             code = [path for path in changed if path not in (PLAN_FILE, *missing) and not is_test_file(path)]
-            found = [path for path in code if path not in named_by_it and not steers_tools(path)] or code
+            found = [path for path in code if path not in run_by_it and not steers_tools(path)] or code
             if missing and not found:
                 raise self._without_its_command(missing[0])
             return found
@@ -387,10 +387,24 @@ def steers_tools(path: str) -> bool:
     return name in _STEERING or started or name.endswith(".lock") or folders[:1] == [".github"]
 
 
-def named_in(command: str) -> set[str]:
-    """What a command may name of files, from the root of the work tree: its words, without quotes and options."""
-    words = re.split(r"""[\s"'`;&|()<>{}=]+""", command)
-    return {os.path.normpath(word) for word in words if word}
+_INTERPRETERS = re.compile(r"(?:ba|da|z|k)?sh|python[\d.]*|pypy[\d.]*|node|deno|bun|ruby|perl|php|source|\.")
+
+
+def run_by(command: str) -> set[str]:
+    """The files that a command runs, from the root of the work tree: first words, and scripts of interpreters."""
+    found: set[str] = set()
+    for simple in re.split(r"[;&|(){}\n]+", command):
+        words = [word for word in simple.replace('"', " ").replace("'", " ").split() if "=" not in word]
+        if words and words[0] in ("exec", "env", "time", "if", "then", "while", "!"):
+            words = words[1:]
+        if not words:
+            continue
+        found.add(os.path.normpath(words[0]))
+        if _INTERPRETERS.fullmatch(words[0].rpartition("/")[2] or words[0]):
+            found |= (
+                {os.path.normpath(word) for word in words[1:] if not word.startswith("-")} if len(words) > 1 else set()
+            )
+    return found
 
 
 def setup_of(case: Case, criterion: Criterion, given: str = "") -> str | tuple[str, ...]:
