@@ -6,13 +6,12 @@ and loaded when first asked for.
 
 from __future__ import annotations
 
-from tallystick.workspace.content import Workspace
-from tallystick.workspace.snapshot import PendingSnapshot, Snapshot
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tallystick.workspace.baseline import capture_baseline
     from tallystick.workspace.changes import Change, change_times, changed_paths, changed_states, products, touched
+    from tallystick.workspace.content import Workspace
+    from tallystick.workspace.snapshot import PendingSnapshot, Snapshot
 
 __all__ = [
     "Change",
@@ -28,13 +27,18 @@ __all__ = [
 ]
 
 
+_MODULES = {
+    "capture_baseline": "baseline",
+    "Workspace": "content",
+    "PendingSnapshot": "snapshot",
+    "Snapshot": "snapshot",
+}
+"""Where what is not in `changes` comes from."""
+
+
 def __getattr__(name: str) -> object:
-    if name == "capture_baseline":
-        from tallystick.workspace.baseline import capture_baseline
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return capture_baseline
-    if name in __all__:
-        from tallystick.workspace import changes
-
-        return getattr(changes, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'changes')}"), name)
