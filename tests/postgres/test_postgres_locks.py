@@ -11,7 +11,7 @@ import pytest
 from support.contract import ENTRY
 from support.postgres import PostgresUnderTest
 from tallystick import Ledger
-from tallystick.stores.postgres_schema import partition_of, session_key
+from tallystick.stores.postgres_schema import SCHEMA_VERSION, partition_of, session_key
 
 
 def neighbours(ledger: Ledger) -> tuple[str, str]:
@@ -97,4 +97,39 @@ def test_appends_with_and_without_the_lock_take_locks_in_one_order(store: Postgr
         holding.rollback()
         appending.join(30)
     assert ledger.head("t").position == 7
+    ledger.verify()
+
+
+def test_a_session_that_is_made_while_another_client_looks_for_it(store: PostgresUnderTest, ledger: Ledger) -> None:
+    """The other client sees the session and its head, or neither: a session without a head is a damaged one."""
+    ledger.append("t", ENTRY)
+    one, made = neighbours(ledger)
+    digit = partition_of(int.from_bytes(session_key(ledger.ledger_id, one)))
+    found: list[object] = []
+
+    def append() -> None:
+        try:
+            with store.open() as other:
+                found.append(other.append(made, [ENTRY] * 3).position)
+        except BaseException as error:
+            found.append(error)
+
+    with psycopg.connect(store.url) as making, store.shared.connect(store.database) as looking:
+        making.execute("SELECT set_config('tallystick.schema', %s, false)", (str(SCHEMA_VERSION),))
+        header = making.execute(f"SELECT header FROM tallystick.session_{digit} LIMIT 1".encode()).fetchone()
+        assert header is not None
+        making.execute(f"LOCK TABLE tallystick.session_{digit} IN ACCESS EXCLUSIVE MODE".encode())
+        appending = threading.Thread(target=append, daemon=True)
+        appending.start()
+        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = %s::regclass"
+        deadline = time.monotonic() + 20
+        while not looking.execute(waiting, (f"tallystick.session_{digit}",)).rowcount:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        renamed = header[0].replace(b'"task_id":"t"', b'"task_id":"%s"' % made.encode())
+        key = session_key(ledger.ledger_id, made)
+        making.execute(f"SELECT tallystick.begin_{digit}(%s, %s)".encode(), (key, renamed))
+        making.commit()
+        appending.join(30)
+    assert found == [3]
     ledger.verify()

@@ -6,6 +6,7 @@ Each line of OUT is JSON: what was asked for before it was asked, then what was 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -51,8 +52,9 @@ class Appenders:
         """Have all finish what is under way; fails where one met an error of another kind than it may."""
         for one in running:
             assert one.process.stdin is not None
-            one.process.stdin.write("stop\n")
-            one.process.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # it has ended: what it said is read below
+                one.process.stdin.write("stop\n")
+                one.process.stdin.flush()
         for one in running:
             _, said = one.process.communicate(timeout=150)
             if one.process.returncode or said:

@@ -324,16 +324,17 @@ _HELD = (
 def _hold(digit: str) -> str:
     """Where the session stands, and others who append to it kept waiting until the transaction ends.
 
-    Each statement sees what was committed when it begins, so the second one sees what the first one waited for.
+    Each statement sees what was committed when it begins. So the session is read before its head, which is committed
+    with it, and the newest record after what the head's lock waited for.
     """
     return f"""
 BEGIN
+    SELECT s.task_id, s.header INTO task, head FROM tallystick.session_{digit} AS s WHERE s.key = one;
     SELECT h.position, h.at, h.edge, h.names, h.places, h.more, h.until
     INTO place, said, reached, pointers, stands, others, trusted
     FROM tallystick.state_{digit} AS h WHERE h.session = one AND h.key = '' FOR UPDATE;
-    SELECT s.task_id, s.header, substring(r.record, 1, {PREFIX_BYTES}) INTO task, head, opening
-    FROM tallystick.session_{digit} AS s
-    LEFT JOIN tallystick.record_{digit} AS r ON r.session = s.key AND r.position = place WHERE s.key = one;
+    SELECT substring(r.record, 1, {PREFIX_BYTES}) INTO opening
+    FROM tallystick.record_{digit} AS r WHERE r.session = one AND r.position = place;
     clock := extract(epoch FROM clock_timestamp()) * 1000000;
 END"""
 
