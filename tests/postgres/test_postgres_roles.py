@@ -290,8 +290,9 @@ def test_heads_and_pointers_only_move_forward(
         for change in ("position = position", "position = position - 1", "position = 1"):
             assert attempt(url, f"UPDATE state_{digit} SET {change}") == refused
         assert attempt(url, f"INSERT INTO state_{digit} SELECT * FROM state_{digit}") == twice
-    for change in ("key = 'x', position = 9", "session = '\\x00', position = 9"):
-        assert attempt(store.url, f"UPDATE state_{digit} SET {change}") in (REFUSED, "23514")
+    for table in ("state", f"state_{digit}"):
+        for change in ("position = 9", "key = 'x', position = 9", "session = '\\x00', position = 9", "moved = false"):
+            assert attempt(store.url, f"UPDATE {table} SET {change}") in (REFUSED, "23514"), table
 
 
 SETS = {
@@ -299,7 +300,7 @@ SETS = {
     "migration": "version = version + 1",
     "session": "task_id = 'x'",
     "record": "position = position + 1",
-    "state": "session = '\\x00'",
+    "state": "position = position + 1",
     "artifact": "position = position + 1",
 }
 

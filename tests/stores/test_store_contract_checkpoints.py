@@ -231,7 +231,7 @@ def unguarded(store: StoreUnderTest) -> None:
             store.sql(f"DROP TRIGGER {name}")
         return
     for (name,) in store.sql(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'tallystick'::regnamespace AND relkind = 'r'"
+        "SELECT relname FROM pg_class WHERE relnamespace = 'tallystick'::regnamespace AND relkind IN ('r', 'p')"
     ):
         store.sql(f"ALTER TABLE tallystick.{name} DISABLE TRIGGER ALL")
 

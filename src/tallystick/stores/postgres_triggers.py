@@ -46,6 +46,8 @@ def triggers() -> list[Trigger]:
         made.append(Trigger(table, f"{table}_append", _INSERT, f"{table}_append"))
     made += [Trigger(table, f"{table}_by_partition", _THROUGH_PARENT, "refuse") for table in PARTITIONED[1:]]
     made.append(Trigger("record", "record_append", _APPENDED, "record_append"))
+    # An update through the parent does not set off what its partitions do once for each statement.
+    made.append(Trigger("state", "state_moved_by_others", _MOVED_BY_OTHERS, "refuse"))
     for digit in PARTITIONS:
         made += _partition_triggers(digit)
     return made
