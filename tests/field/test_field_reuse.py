@@ -178,6 +178,21 @@ def test_no_number_of_passes_hides_a_failure(tmp_path: Path) -> None:
     assert "reused" not in check(world)
 
 
+def test_no_number_of_runs_that_could_not_run_hides_a_failure(tmp_path: Path) -> None:
+    world = begun(tmp_path, OUTSIDE)
+    does(tmp_path, "exit 1\n")
+    check(world, code=1)
+    on_a_branch(world, "second")
+    does(tmp_path, "exit 127\n")
+    for _ in range(65):
+        world.command(NOTCH, "run", "-c", "tests", code=127)
+    on_a_branch(world, "third")
+    does(tmp_path, "exit 0\n")
+    world.command(NOTCH, "run", "-c", "tests", code=0)
+    (it,) = json.loads(world.command(NOTCH, "gate", "--json", code=1))["criteria"]
+    assert (it["state"], it["passes"], it["fails"]) == ("flaky", 1, 1)
+
+
 def test_versions_that_the_gate_does_not_ask_for(tmp_path: Path) -> None:
     world = begun(tmp_path, OUTSIDE, PLAN + "environment = { versions = [\"sh -c 'echo 1'\"] }\n")
     does(tmp_path, "exit 0\n")

@@ -48,6 +48,14 @@ def test_the_newest_of_a_session_comes_first(ledger: Ledger) -> None:
     assert [position for _, position in ledger.store.proofs(ONE)] == [3, 2, 1]
 
 
+def test_all_are_found_if_no_limit_is_given(ledger: Ledger) -> None:
+    ledger.append("a", [ENTRY] * 100)
+    key = key_of(ledger, "a")
+    ledger.store.remember_proofs([(ONE, key, position) for position in range(1, 101)])
+    assert len(ledger.store.proofs(ONE)) == 100
+    assert len(ledger.store.proofs(ONE, 64)) == 64
+
+
 def test_an_erased_entry_is_forgotten(ledger: Ledger) -> None:
     ledger.append("a", [ENTRY, ENTRY])
     key = key_of(ledger, "a")

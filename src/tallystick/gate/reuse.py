@@ -9,6 +9,7 @@ counts.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from tallystick.capture.proved import proof_digest
 from tallystick.errors import NotFoundError, TallystickError, TamperedError
@@ -32,14 +33,13 @@ if TYPE_CHECKING:
     from tallystick.gate.case import Case
     from tallystick.gate.plan import Criterion
     from tallystick.recorded import Recorded
-    from tallystick.stores.base import SessionKey
 
 REUSE = "reuse"
 """The type of the entries that cite."""
 LOOKED_AT = 4
 """How many citations, and how many places where the same may have been shown, are looked at."""
-AGAINST = 64
-"""How many results on the same content are looked at, in all tasks of the ledger, that may speak against it."""
+CANDIDATES = 64
+"""How many results on the same content may be asked whether they can be cited; one that is missed costs a run."""
 
 
 class Citation(Frozen):
@@ -154,30 +154,40 @@ class Sources:
         """
         ledger = self._case.ledger
         kinds = (True,) if criterion.expect == Expectation() else (True, False)
-        found: list[Attempt] = []
+        places: dict[tuple[str, str], set[int]] = {}
         for digest in (self.digest(criterion, own, against=kind) for kind in kinds):
-            for key, position in ledger.store.proofs(digest, AGAINST) if ledger is not None and digest else ():
-                try:
-                    found += self._objection_at(key, position, criterion)
-                except TallystickError:  # what cannot be read of another task costs nobody a verdict
-                    continue
-        return found
+            for key, position in ledger.store.proofs(digest) if ledger is not None and digest else ():
+                places.setdefault((key.ledger_id, key.task_id), set()).add(position)
+        return [one for place, positions in places.items() for one in self._objections(place, positions, criterion)]
 
-    def _objection_at(self, key: SessionKey, position: int, criterion: Criterion) -> Iterator[Attempt]:
-        history = self.history(key.ledger_id, key.task_id)
-        recorded = history.at(position) if history is not None else None
-        if history is None or recorded is None:
-            return
-        if key.task_id == self._case.task_id and recorded.entry.criterion_id == criterion.id:
-            return
-        about = str(as_object(recorded.entry.details.get("content")).get("inputs"))
-        there = attempts_in(history, recorded.entry.criterion_id, self._case.evidence.provenance, (about,))
-        one = next((one for one in there if one.position == position and one.watched and not one.on_purpose), None)
-        if one is not None and not could_not_run(criterion, one):
-            failure = self._case.bench.failure(criterion, one)
-            why = one.reason if one.status == "fail" else failure
-            if failure:
-                yield one.replace(reason=f"{why}; in {key.task_id} #{position}")
+    def _objections(self, place: tuple[str, str], positions: set[int], criterion: Criterion) -> Iterator[Attempt]:
+        """What one session says against the criterion; what cannot be read of another task costs nobody a verdict."""
+        history: SessionHistory | None = None
+        about: dict[str, set[str]] = {}
+        for position in positions:
+            with suppress(TallystickError):
+                history = self.history(*place)
+                if history is not None and (recorded := history.at(position)) is not None:
+                    inputs = as_object(recorded.entry.details.get("content")).get("inputs")
+                    about.setdefault(recorded.entry.criterion_id, set()).add(str(inputs))
+        if place[1] == self._case.task_id:
+            about.pop(criterion.id, None)
+        for criterion_id, digests in about.items():
+            there: list[Attempt] = []
+            with suppress(TallystickError):
+                assert history is not None
+                there = attempts_in(history, criterion_id, self._case.evidence.provenance, tuple(digests))
+            for one in there:
+                with suppress(TallystickError):
+                    if one.position in positions and (objection := self._objection(criterion, one)):
+                        yield objection
+
+    def _objection(self, criterion: Criterion, one: Attempt) -> Attempt | None:
+        if not one.watched or one.on_purpose or could_not_run(criterion, one):
+            return None
+        failure = self._case.bench.failure(criterion, one)
+        why = one.reason if one.status == "fail" else failure
+        return one.replace(reason=f"{why}; in {one.task_id} #{one.position}") if failure else None
 
     def digest(self, criterion: Criterion, own: Sequence[Attempt] = (), *, against: bool = False) -> bytes:
         """What a run of the criterion on the content in front of us would be a result of; see `proof_digest`.
@@ -335,7 +345,7 @@ def find_proof(case: Case, criterion: Criterion) -> Citation | None:
         return None
     inputs, digest = case.content.digest(pathspecs(criterion.inputs)), case.sources.digest(criterion)
     own, looked_at = case.attempts(criterion.id), 0
-    for key, position in ledger.store.proofs(digest, AGAINST) if digest else ():
+    for key, position in ledger.store.proofs(digest, CANDIDATES) if digest else ():
         history = case.sources.history(key.ledger_id, key.task_id)
         cited = history.at(position) if history is not None else None
         if cited is None or (key.task_id == case.task_id and cited.entry.criterion_id == criterion.id):

@@ -323,8 +323,8 @@ if TYPE_CHECKING:
             An index of this store alone, that no proof covers. Erasing a part of such an entry forgets it.
             """
 
-        def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:
-            """Up to `limit` results kept under that digest, those of the newest session first.
+        def proofs(self, digest: bytes, limit: int | None = None) -> list[tuple[SessionKey, int]]:
+            """The results kept under that digest, those of the newest session first; with a limit, up to that many.
 
             Nothing is known of them but that they were kept: whoever uses one verifies it where it stands.
             """

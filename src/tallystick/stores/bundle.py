@@ -149,7 +149,7 @@ class BundleStore:
         """See `Store.faults`. What can be wrong was found on opening."""
         return iter(())
 
-    def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:  # noqa: ARG002
+    def proofs(self, digest: bytes, limit: int | None = None) -> list[tuple[SessionKey, int]]:  # noqa: ARG002
         """See `Store.proofs`."""
         return []
 

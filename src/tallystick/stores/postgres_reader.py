@@ -76,7 +76,7 @@ class PostgresReader:
         )
         return [SessionKey(number_of(key), *named) for key, *named in rows]
 
-    def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:
+    def proofs(self, digest: bytes, limit: int | None = None) -> list[tuple[SessionKey, int]]:
         """See `Store.proofs`."""
         rows = self._query(
             "SELECT s.key, l.ledger_id, s.task_id, s.header, p.position FROM tallystick.local_proof p"

@@ -26,8 +26,8 @@ def remember(connection: sqlite3.Connection, proofs: Sequence[tuple[bytes, Sessi
     )
 
 
-def find(query: Query, digest: bytes, limit: int) -> list[tuple[SessionKey, int]]:
-    """Up to `limit` results that were kept under the digest, those of the newest session first."""
+def find(query: Query, digest: bytes, limit: int | None) -> list[tuple[SessionKey, int]]:
+    """See `Store.proofs`."""
     ((version,),) = query("PRAGMA user_version")
     if version < SINCE["local_proof"]:
         return []
@@ -35,6 +35,6 @@ def find(query: Query, digest: bytes, limit: int) -> list[tuple[SessionKey, int]
         "SELECT s.number, l.ledger_id, s.task_id, s.header, p.record FROM local_proof p"
         f" JOIN session s ON s.number = p.record >> {POSITION_BITS} JOIN ledger l ON l.number = s.ledger"
         " WHERE p.digest = ? ORDER BY p.record DESC LIMIT ?",
-        (digest, limit),
+        (digest, -1 if limit is None else limit),
     )
     return [(SessionKey(*row[:4]), row[4] & POSITION_MASK) for row in rows]

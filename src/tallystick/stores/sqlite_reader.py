@@ -223,7 +223,7 @@ class SqliteReader:
         yield from sqlite_faults.faults(self._query)
         yield from log_faults(self.log, self.ledger_id)
 
-    def proofs(self, digest: bytes, limit: int = 16) -> list[tuple[SessionKey, int]]:
+    def proofs(self, digest: bytes, limit: int | None = None) -> list[tuple[SessionKey, int]]:
         """See `Store.proofs`."""
         return sqlite_proofs.find(self._query, digest, limit)
 
