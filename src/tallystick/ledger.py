@@ -52,7 +52,7 @@ class Ledger:
     @classmethod
     def open(
         cls,
-        url: str | None = None,
+        url: str | os.PathLike[str] | None = None,
         *,
         create: bool = True,
         read_only: bool = False,
@@ -65,6 +65,7 @@ class Ledger:
         exist is made, unless `create` is False. Raises NotFoundError, StoreUnavailableError, TamperedError.
         """
         create = create and not read_only
+        url = os.fspath(url) if url is not None else None
         if url is None:
             url = find_ledger(os.getcwd(), os.environ)
         if url is None:
