@@ -73,8 +73,8 @@ class Attempt:
     bound: Content = field(default_factory=dict)
     """The inputs as they were known when it was recorded. What becomes a product later is among them."""
     outcome: str = ""
-    """`pass`, `fail`, `cut` (somebody ended it), `killed` (nobody saw its end), `absent` (the command was), empty while
-    it runs."""
+    """`pass`, `fail`, `cut` (somebody ended it), `killed` (nobody saw its end), `absent` (the command was), `unseen`
+    (nobody here can see whether it still runs), empty while it runs."""
     ended: int = 0
     moved: bool = False
     left: Mapping[str, bytes] = field(default_factory=dict)
@@ -142,6 +142,20 @@ class Oracle:
         attempt.left = left
         attempt.outcome, attempt.ended = outcome, self._tick()
 
+    def abandon(self, task: str) -> int:
+        """Somebody says of the task's runs that nobody can see that they come to no end. How many there were."""
+        unseen = [one for one in self.attempts if one.task == task and one.outcome == "unseen"]
+        for one in unseen:
+            one.outcome = "killed"
+            self.entries[task].append({})
+        return len(unseen)
+
+    def lose(self) -> None:
+        """The ledger is gone: nobody knows of any run, nor of what it left."""
+        self.attempts.clear()
+        self.own.clear()
+        self.entries.clear()
+
     def _tick(self) -> int:
         self.clock += 1
         return self.clock
@@ -190,7 +204,9 @@ class Oracle:
         every = [one for one in self.attempts if one.task == task and one.criterion is criterion]
         here = [one for one in every if self._is_about(one, now, value) and one not in list(but)]
         results = sorted((one for one in here if one.outcome in ("pass", "fail")), key=lambda one: one.ended)
+        settled = max((one.began for one in results), default=0)
         under_way = [one for one in here if not one.outcome and one in list(running)]
+        under_way += [one for one in here if one.outcome == "unseen" and one.began > settled]
         unsettled = [one for one in here if one.outcome in ("killed", "cut", "absent")]
         elsewhere = [one for one in every if one.outcome in ("pass", "fail") and one not in here]
         passes, fails = (sum(one.outcome == kind for one in results) for kind in ("pass", "fail"))
@@ -199,7 +215,7 @@ class Oracle:
         found = Expected("missing", False, passes, fails, newest, not failed_ever)
         if under_way:
             found.state, found.passes, found.fails = "running", passes, fails
-        elif unsettled and max(one.began for one in unsettled) > max((one.began for one in results), default=0):
+        elif unsettled and max(one.began for one in unsettled) > settled:
             last = max(unsettled, key=lambda one: one.began)
             found.state = "not run" if last.outcome == "absent" else "interrupted"
         elif passes and fails:

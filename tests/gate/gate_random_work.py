@@ -21,6 +21,8 @@ class RandomWork(World):
         self.check(self.act())
 
     def act(self) -> str:
+        if self.chance.random() < 0.02:
+            return self.chance.choice((self.abandon_runs, self.abandon_runs, self.lose_the_ledger))()
         kinds = (self.edit,) * 6 + (self.git_action,) * 4 + (self.some_run,) * 5 + (self.environment,)
         return self.chance.choice(kinds)()
 
@@ -121,11 +123,12 @@ class RandomWork(World):
         """A run of some kind."""
         chance = self.chance
         criterion = chance.choice(CRITERIA)
-        kind = chance.choice(("plain",) * 4 + ("leaves",) * 4 + ("tidies", "edits", "puts back", "killed", "meanwhile"))
+        kinds = ("tidies", "edits", "puts back", "killed", "elsewhere", "meanwhile")
+        kind = chance.choice(("plain",) * 4 + ("leaves",) * 4 + kinds)
         outcome = chance.choice(("pass", "pass", "pass", "pass", "fail", "cut", "absent"))
-        if kind == "killed":
-            self.killed_run(criterion)
-            return f"run {criterion.id}, killed"
+        if kind in ("killed", "elsewhere"):
+            self.killed_run(criterion, elsewhere=kind == "elsewhere")
+            return f"run {criterion.id}, {kind}"
         lines = ""
         if kind == "leaves":
             lines = self._leave(chance.choice(MADE), chance.choice(LEFT))

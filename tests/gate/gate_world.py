@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from gate_oracle import Attempt, Criterion, File, Moment, Oracle, read_content
 
 from support.repository import GitRepo
 from tallystick import Ledger
+from tallystick.capture import identity
 from tallystick.capture.identity import is_interrupted
 from tallystick.capture.run import Run, run_command
+from tallystick.cli import main
 from tallystick.clock import seconds_from_now
 from tallystick.gate.base import Base
 from tallystick.gate.case import Case, PlanInForce
@@ -78,7 +81,8 @@ class World:
         os.environ.pop("GATE_VALUE", None)
         (self.root / ".tallystick").mkdir()
         (self.root / ".tallystick" / ".gitignore").write_text("*\n")
-        self.ledger = Ledger.open(str(self.root / ".tallystick" / "ledger.db"))
+        self.place = str(self.root / ".tallystick" / "ledger.db")
+        self.ledger = Ledger.open(self.place)
         self.workspace = Workspace.find(str(self.root))
         self.plan = read_plan(PLAN)
         self.oracle = Oracle()
@@ -228,22 +232,46 @@ class World:
         command = ["git", "-C", self.root, "cat-file", "blob", f"HEAD:{path}"]
         return kind, subprocess.run(command, check=True, capture_output=True).stdout
 
-    def killed_run(self, criterion: Criterion) -> None:
-        """A run whose watcher is killed."""
+    def killed_run(self, criterion: Criterion, *, elsewhere: bool = False) -> None:
+        """A run whose watcher is killed; `elsewhere`: on another machine, where nobody here can see that."""
         task = self.task
         (self.ctl / criterion.id).write_text("kill -9 $PPID\n")
         attempt = self.oracle.begin(task, criterion, self.moment(), os.environ.get("GATE_VALUE"))
         child = os.fork()
         if child == 0:
             try:
-                with Ledger.open(str(self.root / ".tallystick" / "ledger.db")) as ledger:
+                if elsewhere:
+                    identity._boot, identity._host = (lambda: "another boot"), (lambda: "another-machine")
+                with Ledger.open(self.place) as ledger:
                     run = self._run_of(criterion, task)
                     run_command(ledger, self.workspace, run, now=seconds_from_now, streams=(None, None, None))
             finally:
                 os._exit(1)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), f"the watcher was not killed: {status}"
-        attempt.outcome = "killed"
+        attempt.outcome = "unseen" if elsewhere else "killed"
+
+    def abandon_runs(self) -> str:
+        """Say that the runs of other machines come to no end."""
+        task = self.task
+        if any(one.task == task for one in self.running):
+            return "nothing"
+        words = ["run", "--abandon", "--task", task, "--ledger", self.place]
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            code = main(words)
+        assert code == (0 if self.oracle.abandon(task) else 2)
+        return f"abandon what other machines ran for {task}"
+
+    def lose_the_ledger(self) -> str:
+        """Another one is made in its place, as after `git clean -fdx`."""
+        if self.running:
+            return "nothing"
+        self.ledger.close()
+        for file in Path(self.place).parent.glob("ledger.db*"):
+            file.unlink()
+        self.ledger = Ledger.open(self.place)
+        self.oracle.lose()
+        return "the ledger is lost"
 
     def _run_of(self, criterion: Criterion, task: str) -> Run:
         planned = self.plan.for_task(task).criterion(criterion.id)
