@@ -193,6 +193,39 @@ def test_no_number_of_runs_that_could_not_run_hides_a_failure(tmp_path: Path) ->
     assert (it["state"], it["passes"], it["fails"]) == ("flaky", 1, 1)
 
 
+def test_passes_beside_other_files_make_no_streak(tmp_path: Path) -> None:
+    """Three passes in a row outweigh a failure; those that ran beside another helper are none of the three."""
+    world = begun(tmp_path, OUTSIDE)
+    helper = world.root / "helper.sh"
+    does(tmp_path, "exit 0\n")
+    check(world)
+    on_a_branch(world, "second")
+    assert "1 reused" in check(world)
+    world.command("git", "checkout", "-q", "work", code=0)
+    does(tmp_path, "exit 1\n")
+    world.command(NOTCH, "run", "-c", "tests", code=1)
+    does(tmp_path, "exit 0\n")
+    helper.write_text("exit 0 # another\n")
+    for _ in range(3):
+        world.command(NOTCH, "run", "-c", "tests", code=0)
+    helper.write_text("exit 0\n")
+    world.command("git", "checkout", "-q", "second", code=0)
+    (it,) = json.loads(world.command(NOTCH, "gate", "--json", code=1))["criteria"]
+    assert (it["state"], it["passes"], it["fails"]) == ("flaky", 1, 1)
+
+
+def test_another_way_to_declare_inputs_makes_nothing_stale(tmp_path: Path) -> None:
+    """What failed with inputs that are declared otherwise says nothing of this criterion."""
+    narrow = '[tasks.second.criteria.narrow]\nrun = "sh run.sh"\ninputs = ["src/a", "run.sh"]\n'
+    world = begun(tmp_path, OUTSIDE, PLAN + narrow)
+    does(tmp_path, "exit 1\n")
+    on_a_branch(world, "second")
+    world.command(NOTCH, "run", "-c", "narrow", code=1)
+    on_a_branch(world, "third")
+    (it,) = json.loads(world.command(NOTCH, "gate", "--json", code=1))["criteria"]
+    assert it["state"] == "missing"
+
+
 def test_versions_that_the_gate_does_not_ask_for(tmp_path: Path) -> None:
     world = begun(tmp_path, OUTSIDE, PLAN + "environment = { versions = [\"sh -c 'echo 1'\"] }\n")
     does(tmp_path, "exit 0\n")

@@ -38,6 +38,8 @@ COMMANDS = ('. "$REUSE_CTL/A"', '. "$REUSE_CTL/B"')
 COLOUR = Environment(variables=("COLOUR",))
 A, BOTH, ALL = ("a/**",), ("a/x", "a/y"), ("**",)
 FLAKY_PASSES = 3
+UNSETTLED = ("cut", "killed", "absent")
+"""Outcomes that show nothing, and leave open what a later run has to show."""
 
 NOW = "2026-11-30T00:00:00.000000Z"
 
@@ -74,7 +76,7 @@ class Attempt:
     colour: str | None
     began: int
     outcome: str = ""
-    """`pass`, `fail`, `cut` or `killed`."""
+    """`pass`, `fail`, `cut`, `killed` or `absent` (the command was)."""
     moved: bool = False
     touched: bool = False
     ended: int = 0
@@ -145,7 +147,8 @@ class World:
     def step(self) -> None:
         kinds = (self.some_run,) * 12 + (self.cite,) * 8 + (self.edit,) * 4
         kinds += (self.environment, self.commit, self.erase)
-        self.done.append(self.chance.choice(kinds)())
+        act = self.lose_the_ledger if self.chance.random() < 0.005 else self.chance.choice(kinds)
+        self.done.append(act())
         self.check()
 
     def count(self, what: str) -> None:
@@ -182,13 +185,25 @@ class World:
         one.erased.add(part)
         return f"erase {part} of {one.task} #{one.position}"
 
+    def lose_the_ledger(self) -> str:
+        """Another one is made in its place."""
+        self.ledger.close()
+        for file in self.root.parent.glob("ledger.db*"):
+            file.unlink()
+        self.ledger = Ledger.open(self.url)
+        self.attempts.clear()
+        self.citations.clear()
+        self.count("lost")
+        return "the ledger is lost"
+
     def some_run(self) -> str:
         task = self.chance.choice([*TASKS])
         criterion = self.chance.choice(TASKS[task])
-        outcomes = ("pass",) * 9 + ("fail", "cut", "killed")
+        outcomes = ("pass",) * 9 + ("fail", "cut", "killed", "absent")
         if self.citations and self.chance.random() < 0.5:  # what is cited is run again where it was shown
             cited = self.chance.choice(self.citations[-3:])[2]
-            task, criterion, outcomes = cited.task, cited.criterion, ("pass", "pass", "fail", "fail", "cut", "killed")
+            task, criterion = cited.task, cited.criterion
+            outcomes = ("pass", "pass", "fail", "fail", "cut", "killed", "absent")
         kind = self.chance.choice(("plain",) * 7 + ("moves", "touches"))
         outcome = self.chance.choice(outcomes)
         content, colour = read_content(self.root), os.environ.get("COLOUR")
@@ -200,7 +215,7 @@ class World:
         if kind == "touches":
             time.sleep(0.01)  # the clock of file systems ticks that slowly
             lines = f"cp -p {path} $REUSE_CTL/kept; echo x > {path}; cp -p $REUSE_CTL/kept {path}"
-        ends = {"pass": "exit 0", "fail": "exit 1", "cut": "exit 130", "killed": "kill -9 $PPID"}
+        ends = {"pass": "exit 0", "fail": "exit 1", "cut": "exit 130", "absent": "exit 127", "killed": "kill -9 $PPID"}
         (self.ctl / ("A" if criterion.run == COMMANDS[0] else "B")).write_text(f"{lines}\n{ends[outcome]}\n")
         if outcome == "killed":
             self._killed(task, criterion)
@@ -273,15 +288,17 @@ class World:
             return False
         if any(other.speaks_against(criterion, content, colour) and not other.erased for other in self.attempts):
             return False
+        beside = [one, *(other for other in self._beside(one, content) if not other.erased)]
+        newest = max(other.began for other in beside if other.outcome == "pass")
         return not any(
-            other.outcome == "fail" or (other.outcome in ("cut", "killed") and other.began > one.began)
-            for other in self._beside(one)
-            if not other.erased
+            other.outcome == "fail" or (other.outcome in UNSETTLED and other.began > newest) for other in beside
         )
 
-    def _beside(self, one: Attempt) -> Iterator[Attempt]:
-        """The other attempts on the very same where it was made."""
+    def _beside(self, one: Attempt, content: Content) -> Iterator[Attempt]:
+        """The other attempts on the very same where it was made; a pass only if it could be cited itself."""
         for other in self.attempts:
+            if other.outcome == "pass" and not other.is_the_same_outside(content):
+                continue
             place = (other.task, other.criterion.id) == (one.task, one.criterion.id)
             surroundings = not one.criterion.environment.variables or other.colour == one.colour
             if place and surroundings and other is not one and not other.moved and other.inputs == one.inputs:
@@ -311,13 +328,15 @@ class World:
         ):
             self._require_the_same(got, criterion, content, colour, told)
         against = [one for one in self.attempts if one.speaks_against(criterion, content, colour)]
-        beside = (each for one in brought for each in self._beside(one))
+        beside = (each for one in brought for each in self._beside(one, content))
         if any(one.erased for one in [*own, *brought, *beside, *against]):
             return
         expected = self._expected(criterion, [*own, *against], brought, content, colour)
         self.count(expected[0])
         passes = got.passes if got.state in ("pass", "fail", "flaky") else expected[2]
-        assert (got.state, got.ok, passes) == expected, f"{told}, expected {expected}"
+        assert (got.state, got.ok, passes) == expected, (
+            f"{told}, {got.passes} of {got.passes + got.fails}: not {expected}"
+        )
 
     def _require_the_same(
         self, got: CriterionState, criterion: Criterion, content: Content, colour: str | None, told: str
@@ -337,21 +356,23 @@ class World:
         every = list(dict.fromkeys(own))
         lapsed = [cited for cited in on_this[:4] if not cited.is_the_same_outside(content)]
         for cited in on_this[:4]:
-            brings = (cited,) if cited in lapsed else (cited, *self._beside(cited))
+            brings = (cited,) if cited in lapsed else (cited, *self._beside(cited, content))
             every += [one for one in brings if one not in every]
         mine = [one for one in every if one not in lapsed or one in own]
         here = [one for one in mine if one.is_on(criterion, content, colour)]
         results = sorted((one for one in here if one.outcome in ("pass", "fail")), key=lambda one: one.at)
-        endless = [one for one in here if one.outcome in ("cut", "killed")]
+        unsettled = [one for one in here if one.outcome in UNSETTLED]
         passes = sum(one.outcome == "pass" for one in results)
-        if any(not any(_is_later(other, one) for other in results) for one in endless):
-            return "interrupted", False, passes
+        unsettled = [one for one in unsettled if not any(_is_later(other, one) for other in results)]
+        if unsettled:
+            newest = next(one for one in unsettled if not any(_is_later(other, one) for other in unsettled))
+            return ("not run" if newest.outcome == "absent" else "interrupted"), False, passes
         if not results:
             elsewhere = [one for one in every if one.outcome in ("pass", "fail")]
             return ("stale" if elsewhere else "missing"), False, 0
         if 0 < passes < len(results):
-            newest = results[-FLAKY_PASSES:]
-            return "flaky", len(newest) == FLAKY_PASSES and all(one.outcome == "pass" for one in newest), passes
+            last = results[-FLAKY_PASSES:]
+            return "flaky", len(last) == FLAKY_PASSES and all(one.outcome == "pass" for one in last), passes
         return results[-1].outcome, results[-1].outcome == "pass", passes
 
     def _case(self, task: str, snapshot: Snapshot) -> Case:

@@ -185,6 +185,8 @@ class Sources:
     def _objection(self, criterion: Criterion, one: Attempt) -> Attempt | None:
         if not one.watched or one.on_purpose or could_not_run(criterion, one):
             return None
+        if one.moved or not self._case.content.holds(one.inputs, one.patterns, criterion):
+            return None  # it says nothing of this criterion, which must not look stale because of it
         failure = self._case.bench.failure(criterion, one)
         why = one.reason if one.status == "fail" else failure
         return one.replace(reason=f"{why}; in {one.task_id} #{one.position}") if failure else None
@@ -225,10 +227,15 @@ class Sources:
         if weaker := self._weaker(criterion, one, there):
             yield one.replace(lapsed=f"it is cited from {citation.task_id} #{one.position}, where {weaker}")
             return
+        left_out: set[int] = set()
         for other in self._on_the_same(one, there):
             if other.kind == "result":
+                passed = not self._case.bench.failure(criterion, other)
+                if other is not one and passed and self.differs_outside(other.content):
+                    left_out.add(other.began)
+                    continue
                 yield other.replace(reason=f"{other.reason}; shown by {citation.task_id} #{other.position}")
-            elif self._is_dead(other):
+            elif other.position not in left_out and self._is_dead(other):
                 yield other
 
     def _graded(self, history: SessionHistory, criterion_id: str) -> list[Attempt]:
